@@ -1,0 +1,74 @@
+//! # toolgate: how the house is built
+//!
+//! One static binary that lets a person, a script, a home-automation hub or an AI agent call the tools of a small
+//! device, over one port, under one policy. It speaks OpenClaw's Tools Invoke API and runs on one thread.
+//!
+//! ## Map
+//!
+//! The rooms stand in one total order, and a file imports only from rooms to its left:
+//!
+//! `limits · wire · gate · tool · config · api · serve · cli · main`
+//!
+//! | room | turns what into what | pure |
+//! | --- | --- | --- |
+//! | [`limits`] | every number that has a unit, and the relations between them | yes |
+//! | [`wire`] | bytes ⇄ messages of HTTP/1.1; knows RFCs, nothing else | yes |
+//! | [`gate`] | what a caller claims → [`gate::Principal`]; what it wants → [`gate::Permit`] | yes |
+//! | [`tool`] | a permit and checked arguments → what a tool found out | its handlers do IO |
+//! | [`config`] | JSON5 text → checked values, and every finding at once | yes |
+//! | [`api`] | one message → one step; the only room that knows protocol and gate | yes |
+//! | [`serve`] | the shell: sockets, clocks, files, signals | no |
+//! | [`cli`] | a command line → what the operator asked for | no |
+//!
+//! ## One request's journey
+//!
+//! 1. [`serve::listen::accept`] finds a seat for the connection, or turns it away with 503.
+//! 2. [`serve::http::serve`] waits for the first byte without holding a buffer, then reads at most
+//!    [`limits::HEAD_BYTES_MAX`] bytes; [`wire::head::Scanner`] looks at each byte once and refuses at the first bad one.
+//! 3. [`wire::head::Head::parse`] reads line and fields; [`wire::body::resolve`] decides the framing. Smuggling dies here.
+//! 4. [`api::opening`] translates the head into a [`gate::Ask`]. [`gate::Gate::door`] judges host and origin, then path
+//!    and method are looked at, then [`gate::Gate::admit`] makes a [`gate::Principal`] or a [`gate::Deny`]. No byte of
+//!    the body has been read.
+//! 5. The body is read, its memory leased from a pool first; [`api::request`] reads its fields without building a tree.
+//! 6. [`gate::Gate::permit`] runs the policy chain and makes a [`gate::Permit`]; [`tool::Tool::check`] checks the
+//!    arguments against the tool's schema; the body is dropped.
+//! 7. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline.
+//! 8. [`api::outcome`] turns the result into an answer, [`wire::reply::Reply`] into bytes, and one write sends them.
+//!
+//! A call with an `idempotencyKey` goes the same way up to its permit; then [`api::replay::Table`] may know its answer.
+//! Calls, refusals and reloads are events: [`serve::audit::Audit`] logs each and keeps the latest.
+//!
+//! ## What changes while it runs
+//!
+//! SIGHUP, or the tool `gateway`, makes [`cli`] read and check everything again into one [`serve::reload::Regime`];
+//! [`serve::gateway::Gateway::reload`] takes it whole, between two requests, or leaves all as it was and says why.
+//! Connections, sessions and counted failures stay. Listeners and the bounds on memory are decided once, at start
+//! ([`serve::reload::Fixed`]); what a configuration may not do on those listeners does not come into force either.
+//!
+//! ## Invariants
+//!
+//! Each is held by a test in `tests/it/tidy.rs`, or by the compiler.
+//!
+//! 1. A file imports only from rooms to its left: `tidy::imports_go_left`.
+//! 2. `gate` imports nothing of `wire`, and sees no header name: `tidy::gate_knows_no_wire`.
+//! 3. `tool` imports nothing of `config`, `api`, `wire`: `tidy::tool_knows_no_protocol`.
+//! 4. `limits`, `wire`, `gate`, `config` and `api` contain no async, no socket, no file, no clock and no randomness; time
+//!    and bytes are arguments: `tidy::pure_rooms_stay_pure`.
+//! 5. Only `serve` and the handlers of `tool` do IO: `tidy::only_serve_and_tools_do_io`.
+//! 6. A duration or a byte count with a unit stands in `limits` only, each with its reason: `tidy::units_live_in_limits`
+//!    and `tidy::every_limit_is_explained`.
+//! 7. No file has more than 600 lines, no function more than 70: `tidy::files_and_functions_are_short`.
+//! 8. Unsafe code stands in one file, which argues for it at its top: `tidy::unsafe_stands_in_one_file`.
+//! 9. Nothing starts a thread behind our back: `tidy::no_hidden_threads`. Two threads are there when idle, ours and
+//!    async-io's helper; a file system or kernel that may hang is asked on a short-lived third.
+//! 10. [`gate::Principal`] and [`gate::Permit`] have no public constructor and are not `Clone`, so a check cannot be
+//!     forgotten or reused: the compile-fail examples in [`gate`] and [`tool`]; `tidy::gate_knows_no_wire` keeps them there.
+//! 11. What README.md says in tables is what the code says: `tidy::readme_tables_are_the_codes` and
+//!     `tidy::readme_names_every_answer`.
+//!
+//! ## To add a tool
+//!
+//! One row in `src/tool/table.rs`, one handler in the file of its family. A row that is out of order, doubled, or takes a
+//! name the policy reserves (`gateway` alone may) does not compile; argument checks, JSON Schema, listing and policy groups follow from the row.
+
+pub mod limits;

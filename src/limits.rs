@@ -1,0 +1,296 @@
+//! Every number that has a unit: what is counted, over what span, what happens beyond it, where it comes from.
+//!
+//! The relations between them are asserted at the bottom, so that the memory promise is code. A limit that the
+//! configuration may change has a `_DEFAULT`, a `_CEILING` and, where less makes no sense, a `_FLOOR`.
+
+use std::time::Duration;
+
+/// One kibibyte.
+pub const KIB: usize = 1024;
+/// One mebibyte.
+pub const MIB: usize = 1024 * KIB;
+
+// The promise.
+
+/// Resident memory of the whole process under any load from outside, with default limits, in bytes.
+pub const PROMISE_BYTES: usize = 12 * MIB;
+/// What the program itself takes of the promise: code pages, tables, allocator slack. Measured, rounded up.
+pub const PROGRAM_BYTES: usize = 3 * MIB;
+
+// wire: one request's head.
+
+/// A request's line and fields with their line ends, in bytes; beyond it 431 and close. Source: contract http.md §1.4.
+pub const HEAD_BYTES_MAX: usize = 16 * KIB;
+/// Field lines of one request; beyond it 431 and close.
+pub const FIELDS_MAX: usize = 100;
+/// Bytes of empty lines ignored before a request line; beyond it 400. Source: RFC 9112 §2.2 asks for at least one line.
+pub const LEADING_LINE_BYTES_MAX: usize = 4;
+
+// wire: one request's body.
+
+/// A request's body after its framing is taken off, in bytes, inclusive; beyond it 413. Source: contract http.md §1.5.
+pub const BODY_BYTES_MAX: usize = 2 * MIB;
+/// Chunk extensions of one body, in bytes; beyond it 400 and close. Source: RFC 9112 §7.1.1 asks for a limit.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 4 * KIB;
+/// Hexadecimal digits of one chunk size; beyond it 400 and close.
+pub const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+/// Trailer fields of one body, in bytes; beyond it 431 and close.
+pub const TRAILER_BYTES_MAX: usize = 4 * KIB;
+/// Nesting of arrays and objects in a body; beyond it 400. Source: edge.md §5 (depth 64).
+pub const JSON_DEPTH_MAX: usize = 64;
+
+// serve: connections and the memory they may hold.
+
+/// Open connections; the next one gets 503 and is closed. Source: contract cli.md.
+pub const CONNECTIONS_DEFAULT: usize = 256;
+/// The most that `gateway.limits.connections` may say: the packaged unit's limit on open files.
+pub const CONNECTIONS_CEILING: usize = 1024;
+/// Open connections of one peer address (IPv6: of one /64); the next one gets 503 and is closed. Source: contract cli.md.
+pub const CONNECTIONS_PER_PEER_DEFAULT: usize = 32;
+/// Bodies in flight beyond the first [`BODY_FREE_BYTES`] of each, in bytes over all connections; beyond it 503.
+pub const BODY_POOL_BYTES_DEFAULT: usize = 4 * MIB;
+/// The least that `gateway.limits.bodyPoolBytes` may say, in bytes: one body of the largest size must fit.
+pub const BODY_POOL_BYTES_FLOOR: usize = BODY_BYTES_MAX;
+/// The most that `gateway.limits.bodyPoolBytes` may say, in bytes.
+pub const BODY_POOL_BYTES_CEILING: usize = 64 * MIB;
+/// Tool calls running at once; the next one gets 503. Source: contract cli.md.
+pub const CALLS_DEFAULT: usize = 8;
+/// The most that `gateway.limits.calls` may say.
+pub const CALLS_CEILING: usize = 64;
+/// One tool's result as compact JSON, in bytes; a tool cuts its lists to stay below it. Source: edge.md §3.
+pub const TOOL_RESULT_BYTES: usize = 64 * KIB;
+/// The least that `gateway.limits.toolResultBytes` may say, in bytes: below it no result says anything.
+pub const TOOL_RESULT_BYTES_FLOOR: usize = KIB;
+
+/// Refused connections that are still being told so; beyond it they are closed without a word.
+pub const CONNECTIONS_REFUSED: usize = 16;
+/// File descriptors kept for the program itself when the connection limit is fitted to `RLIMIT_NOFILE`.
+pub const DESCRIPTORS_RESERVED: usize = 16;
+/// The first bytes of each body that are not counted in the pool: a connection gives its head's room to its body.
+pub const BODY_FREE_BYTES: usize = HEAD_BYTES_MAX;
+/// Answers waiting to be taken, in bytes over all connections, beyond [`ANSWER_FREE_BYTES`] of each; beyond it the call gets 503.
+pub const ANSWER_POOL_BYTES: usize = 512 * KIB;
+/// The first bytes of each answer that are not counted: it stands where the request's head and body stood.
+pub const ANSWER_FREE_BYTES: usize = 4 * KIB;
+/// The one buffer that all connections read through, in bytes.
+pub const READ_BYTES: usize = 16 * KIB;
+/// What the kernel may buffer for one connection in each direction, in bytes as the kernel counts them (it doubles this).
+/// A whole body still moves at a megabyte a second over a tailnet with 100 ms between its ends.
+pub const SOCKET_BYTES: usize = 128 * KIB;
+/// Events taken from the kernel in one wait; the rest comes with the next.
+pub const EVENTS_AT_ONCE: usize = 64;
+/// Connections waiting in the kernel to be accepted.
+pub const BACKLOG: i32 = 128;
+
+// serve: time, each counted in total from the first moment, never per read.
+
+/// From accept, or from a request's first byte, to the end of its head; then 408 and close.
+pub const HEAD_SECS: Duration = Duration::from_secs(10);
+/// From the end of the head to the end of the body; then 408 and close. Source: contract http.md §1.5.
+pub const BODY_SECS: Duration = Duration::from_secs(30);
+/// From the end of the body to the tool's answer; then the call is given up and answered 500.
+pub const CALL_SECS: Duration = Duration::from_secs(30);
+/// From the answer's first byte to its last; then the connection is dropped.
+pub const WRITE_SECS: Duration = Duration::from_secs(30);
+/// From an answer to the next request's first byte; then the connection is closed. Source: contract http.md §1.1.
+pub const IDLE_SECS: Duration = Duration::from_secs(5);
+/// After an answer that ends the connection: how long unread input is still thrown away, so that the answer can be read.
+pub const LINGER_SECS: Duration = Duration::from_secs(10);
+/// Unread body thrown away to keep a connection, in bytes; a larger one ends the connection instead.
+pub const DRAIN_BYTES_MAX: u64 = 4 * MIB as u64;
+/// From SIGTERM to the end: how long calls in flight may finish.
+pub const SHUTDOWN_SECS: Duration = Duration::from_secs(5);
+/// How often the end of calls in flight is looked for while stopping.
+pub const SHUTDOWN_STEP: Duration = Duration::from_millis(20);
+/// How long accepting rests when the kernel has no descriptor or memory left.
+pub const ACCEPT_REST: Duration = Duration::from_millis(250);
+/// Warnings and errors that `toolgate status` shows.
+pub const REPORT_ERRORS: usize = 5;
+/// The kernel's account of this process, in bytes: what is behind them is not read.
+pub const STATUS_FILE_BYTES: u64 = 4 * KIB as u64;
+/// How late the loop may notice 99 of 100 deadlines before readiness calls it degraded.
+pub const LOOP_LATE: Duration = Duration::from_millis(250);
+/// The `Retry-After` of a 503, in seconds.
+pub const RETRY_SECS: u32 = 1;
+
+// api: text.
+
+/// Room for a log line of usual length, in bytes; a longer one takes more.
+pub const LOG_LINE_BYTES: usize = 192;
+/// A value in a log line, in bytes before escaping; the rest is cut.
+pub const LOG_VALUE_BYTES: usize = 200;
+/// The window that logged refusals are counted over.
+pub const LOG_WINDOW: Duration = Duration::from_secs(1);
+/// Refusals logged in one [`LOG_WINDOW`]; the rest is counted and said with the next.
+pub const LOG_REFUSALS: u32 = 20;
+/// A channel or account name taken from a field, in bytes; a longer one counts as absent.
+pub const CONTEXT_BYTES_MAX: usize = 256;
+/// A session key, in bytes; a longer one gets 400.
+pub const SESSION_KEY_BYTES_MAX: usize = 512;
+/// A tool's name in an answer, in characters; the rest is cut.
+pub const TOOL_NAME_CHARS_MAX: usize = 128;
+
+// api: calls with an `idempotencyKey`.
+
+/// From a call's end: how long the same key with the same body gets the same answer; then the call runs anew.
+/// Source: contract http.md, how to read this, item 3.
+pub const REPLAY_SECS: Duration = Duration::from_secs(300);
+/// Calls remembered by their key; beyond it the one that began first is forgotten.
+pub const REPLAY_ENTRIES: usize = 64;
+/// What the remembered calls said, in bytes over all of them; beyond it the one that began first is forgotten. Sent,
+/// an answer is more than twice as long as what is kept of it, so this is a mebibyte of answers.
+pub const REPLAY_BYTES: usize = 512 * KIB;
+/// An `idempotencyKey`, in bytes; a longer one gets 400.
+pub const REPLAY_KEY_BYTES_MAX: usize = 256;
+
+// serve: what the gateway remembers of itself.
+
+/// Events remembered (calls, refusals, reloads); beyond it the oldest is forgotten.
+pub const AUDIT_LINES: usize = 256;
+/// One remembered event, in bytes; the rest is cut.
+pub const AUDIT_LINE_BYTES: usize = 256;
+/// Findings of a refused reload that are remembered; the log has them all.
+pub const RELOAD_FINDINGS: usize = 32;
+
+// files.
+
+/// A file holding a secret, in bytes.
+pub const SECRET_FILE_BYTES: u64 = 4 * KIB as u64;
+/// Random bytes of a generated token; it is written as twice as many hexadecimal digits. Source: contract http.md §2.2.
+pub const TOKEN_BYTES: usize = 24;
+
+// gate: failed attempts.
+
+/// Failed attempts of one source within [`AUTH_WINDOW_MS_DEFAULT`] that lock it, unless configured; beyond: 429.
+/// Source: contract http.md §2.6.
+pub const AUTH_ATTEMPTS_DEFAULT: u32 = 10;
+/// The most a configuration may allow one source; a larger number means this one. Below
+/// [`AUTH_FAILURES_PER_WINDOW_MAX`], so that one source is locked before it uses up everybody's share.
+pub const AUTH_ATTEMPTS_MAX: u32 = 100;
+/// Failed attempts of all sources together within one window; beyond: 429 for every source that is not exempt, until
+/// the oldest has left the window. Thirty sources may use up their ten attempts in a minute; a guesser with any number
+/// of addresses makes five guesses a second. Also the size of the table of failures.
+pub const AUTH_FAILURES_PER_WINDOW_MAX: usize = 300;
+/// Sources locked at the same time; beyond: the oldest lock is dropped. Source: edge.md §5, token brute force.
+pub const AUTH_LOCKS_MAX: usize = 1_024;
+/// Characters of an agent or account id; beyond: cut off. Source: contract http.md §3.2.
+pub const AGENT_ID_CHARS_MAX: usize = 64;
+/// Milliseconds over which failed attempts are counted, unless configured. Source: contract http.md §2.6.
+pub const AUTH_WINDOW_MS_DEFAULT: u32 = 60_000;
+/// Milliseconds a locked source stays locked, unless configured. Source: contract http.md §2.6.
+pub const AUTH_LOCKOUT_MS_DEFAULT: u32 = 300_000;
+
+// config: the document.
+
+/// Bytes of one configuration text; a larger one is refused unread, because its tree takes up to thirty times its
+/// size while it is checked. Source: real configurations have 2 to 50 KB.
+pub const CONFIG_BYTES_MAX: usize = 262_144;
+/// Levels of nesting in one configuration text; a deeper one is refused before it is parsed, because the parser
+/// recurses. Source: DESIGN §4; the deepest served key has ten.
+pub const CONFIG_DEPTH_MAX: usize = 64;
+/// Bytes that `${NAME}` may put into one configuration in all; beyond them values are kept unexpanded and refused.
+pub const CONFIG_EXPANDED_BYTES_MAX: usize = 262_144;
+/// Characters of a key or a value quoted in one finding; the rest is cut.
+pub const FINDING_QUOTE_CHARS_MAX: usize = 64;
+/// Keys named in one finding about a section that is not served; the rest is summed up in an ellipsis.
+pub const FINDING_NAMES_MAX: usize = 100;
+
+/// The TCP port without `gateway.port`. Source: contract http.md §2.9.
+pub const PORT_DEFAULT: u16 = 18_789;
+
+/// Milliseconds from upgrade to a finished handshake without `gateway.handshakeTimeoutMs`; then the socket closes.
+/// Source: contract http.md §3.4.
+pub const HANDSHAKE_MS_DEFAULT: u32 = 15_000;
+/// The least that `gateway.handshakeTimeoutMs` may say.
+pub const HANDSHAKE_MS_FLOOR: u32 = 100;
+/// The most that `gateway.handshakeTimeoutMs` may say: unadmitted sockets hold memory.
+pub const HANDSHAKE_MS_CEILING: u32 = 120_000;
+
+/// The most milliseconds that a window or a lock may be configured to: one day.
+pub const AUTH_MS_CEILING: u32 = 86_400_000;
+
+/// Levels of subagents without `agents.defaults.subagents.maxSpawnDepth`. Source: contract http.md §4.6.
+pub const SPAWN_DEPTH_DEFAULT: u32 = 1;
+/// The most levels of subagents that may be configured, as in the reference.
+pub const SPAWN_DEPTH_CEILING: u32 = 5;
+
+// tool: what tools read and remember.
+
+/// Bytes of one file under /proc, /sys, /etc, /run read by a tool, per read. The rest is not read.
+/// The files read so are a page or two long; only the fallbacks for the routing socket grow with a routing table.
+pub const TOOL_FILE_BYTES: usize = 65_536;
+/// Bytes of the mount table, per read: some 2 000 lines. What is behind them is not seen, `truncated: true`.
+pub const MOUNT_TABLE_BYTES: usize = 262_144;
+/// Bytes of a file that holds one value (a sysfs attribute), per read: a sysfs attribute is one page at most.
+pub const TOOL_VALUE_BYTES: usize = 4_096;
+/// Entries of one directory a tool looks at, per listing. The rest is not seen.
+pub const TOOL_DIR_ENTRIES: usize = 512;
+/// Items of one list in a result (mounts, interfaces, sensors, disks). Beyond it the list is cut, `truncated: true`.
+pub const TOOL_LIST_ITEMS: usize = 64;
+/// Addresses shown per network interface. Beyond it the list is cut, `truncated: true`.
+pub const TOOL_ADDRS_PER_INTERFACE: usize = 16;
+/// Characters of a text argument when its schema names no smaller bound. Beyond it the value is refused.
+pub const TOOL_TEXT_CHARS: usize = 4_096;
+/// Bytes of a raw object argument when its schema names no smaller bound. Beyond it the value is refused.
+pub const TOOL_OBJECT_BYTES: usize = 65_536;
+/// Characters of a caller's argument name repeated in an error message. The rest is cut.
+pub const TOOL_NAME_ECHO_CHARS: usize = 64;
+/// Milliseconds one mount may take to answer statvfs before it is reported `stale`. A local disk answers in
+/// microseconds, an NFS server across a home network in 2; a dead one never.
+pub const MOUNT_MILLIS: u64 = 1_000;
+/// Threads that ask mounts, over the whole process. Beyond it mounts are reported `stale` without asking.
+pub const MOUNT_THREADS: usize = 3;
+/// Of [`MOUNT_THREADS`], those that may hang on network file systems for ever; the rest stay for local ones.
+pub const MOUNT_THREADS_STUCK: usize = 2;
+/// Milliseconds the kernel may take for other questions that can hang (interfaces). Beyond it the call fails.
+pub const ASIDE_MILLIS: u64 = 2_000;
+/// Threads that wait for such answers, over the whole process. Beyond it a call waits for one, then fails.
+pub const ASIDE_THREADS: usize = 2;
+/// Bytes of stack of the threads above: a system call, a path, a channel. The C libraries want 16 KiB at least.
+pub const ASIDE_STACK_BYTES: usize = 65_536;
+/// Bytes of one read from a routing socket. The kernel fills at most 32 KiB per read. Source: rtnetlink(7).
+pub const NETLINK_BYTES: usize = 32_768;
+/// Reads from a routing socket per question. Beyond it the answer is given up and files are read instead;
+/// 64 reads hold about 20 000 routes.
+pub const NETLINK_READS: usize = 64;
+/// Sessions the gateway remembers. Beyond it the one used longest ago is forgotten.
+pub const SESSIONS: usize = 64;
+/// Calls remembered per session. Beyond it the oldest is forgotten.
+pub const SESSION_CALLS: usize = 32;
+/// Messages per row that `sessions_list` gives at most, whatever the caller asks. Source: the reference's own cap.
+pub const SESSION_LIST_MESSAGES: usize = 20;
+
+// cli: the client of `toolgate call`.
+
+/// From the first packet to an open connection.
+pub const CLIENT_CONNECT_SECS: Duration = Duration::from_secs(10);
+/// The longest silence of a gateway before it counts as gone; longer than a call may take.
+pub const CLIENT_SECS: Duration = Duration::from_secs(60);
+/// The longest answer that is read, in bytes.
+pub const CLIENT_ANSWER_BYTES: u64 = 16 * MIB as u64;
+
+const _: () = {
+    // What connections may hold together with the program stays below the promise.
+    let connections = CONNECTIONS_DEFAULT * HEAD_BYTES_MAX;
+    let answers = ANSWER_POOL_BYTES + REPLAY_BYTES;
+    assert!(PROGRAM_BYTES + connections + BODY_POOL_BYTES_DEFAULT + answers <= PROMISE_BYTES);
+    // Every call that runs finds a place in the table of keys, and its result fits there.
+    assert!(CALLS_CEILING <= REPLAY_ENTRIES && TOOL_RESULT_BYTES < REPLAY_BYTES);
+    // What is remembered of events is small beside the program's own tables.
+    assert!(AUDIT_LINES * AUDIT_LINE_BYTES <= 64 * KIB && LOG_VALUE_BYTES < AUDIT_LINE_BYTES);
+    // A body fits the pool, a head fits the read buffer, and u16 positions reach every byte of a head.
+    assert!(
+        BODY_BYTES_MAX <= BODY_POOL_BYTES_FLOOR && HEAD_BYTES_MAX <= READ_BYTES && HEAD_BYTES_MAX < u16::MAX as usize
+    );
+    assert!(BODY_FREE_BYTES <= HEAD_BYTES_MAX && ANSWER_FREE_BYTES <= HEAD_BYTES_MAX);
+    assert!(DRAIN_BYTES_MAX > BODY_BYTES_MAX as u64);
+    // Floors, defaults and ceilings stand in that order.
+    assert!(CONNECTIONS_PER_PEER_DEFAULT < CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_CEILING);
+    assert!(BODY_POOL_BYTES_FLOOR <= BODY_POOL_BYTES_DEFAULT && BODY_POOL_BYTES_DEFAULT <= BODY_POOL_BYTES_CEILING);
+    assert!(CALLS_DEFAULT <= CALLS_CEILING && TOOL_RESULT_BYTES_FLOOR <= TOOL_RESULT_BYTES);
+    assert!(HANDSHAKE_MS_FLOOR <= HANDSHAKE_MS_DEFAULT && HANDSHAKE_MS_DEFAULT <= HANDSHAKE_MS_CEILING);
+    assert!(AUTH_ATTEMPTS_DEFAULT <= AUTH_ATTEMPTS_MAX && (AUTH_ATTEMPTS_MAX as usize) < AUTH_FAILURES_PER_WINDOW_MAX);
+    assert!(AUTH_WINDOW_MS_DEFAULT <= AUTH_MS_CEILING && AUTH_LOCKOUT_MS_DEFAULT <= AUTH_MS_CEILING);
+    assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING);
+    assert!(MOUNT_THREADS_STUCK < MOUNT_THREADS && TOOL_VALUE_BYTES <= TOOL_FILE_BYTES);
+};
