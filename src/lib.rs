@@ -72,3 +72,4 @@
 //! name the policy reserves (`gateway` alone may) does not compile; argument checks, JSON Schema, listing and policy groups follow from the row.
 
 pub mod limits;
+pub mod wire;
