@@ -73,4 +73,5 @@
 
 pub mod gate;
 pub mod limits;
+pub mod tool;
 pub mod wire;

@@ -1,0 +1,134 @@
+//! What tools see of the world: the system root, the configured agents, the session table, the clock at start.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::aside::Aside;
+use super::gateway::Desk;
+use super::ledger::Sessions;
+use super::root::Root;
+use super::storage::Probes;
+use crate::gate::policy;
+use crate::limits::TOOL_RESULT_BYTES;
+
+/// A moment on both clocks. Wall time is for display only; every decision is taken on time since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since 1970-01-01T00:00:00Z by the wall clock, negative before.
+    pub wall_ms: i64,
+    /// Milliseconds since boot, time asleep included. Never steps.
+    pub boot_ms: i64,
+}
+
+impl Now {
+    /// Both clocks, read now.
+    pub fn read() -> Now {
+        let wall_ms = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+        };
+        let boot = clock_gettime(ClockId::Boottime);
+        let nanos_per_ms = 1_000_000;
+        let boot_ms = boot.tv_sec.saturating_mul(1_000).saturating_add(boot.tv_nsec / nanos_per_ms);
+        Now { wall_ms, boot_ms }
+    }
+
+    /// What the wall clock is ahead of the time since boot, in milliseconds: changes only when somebody sets the clock.
+    pub fn offset_ms(self) -> i64 {
+        self.wall_ms.saturating_sub(self.boot_ms)
+    }
+}
+
+/// Which sessions a session may look into. Source: the reference's `tools.sessions.visibility`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Visibility {
+    /// `agent`: all sessions of the caller's agent.
+    Agent,
+    /// `all`: every session.
+    All,
+    /// `self`: the caller's own session.
+    Own,
+    /// `tree`: its own and those of its subagents.
+    #[default]
+    Tree,
+}
+
+/// A configured agent, as far as tools care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Agent {
+    pub id: String,
+    pub default: bool,
+}
+
+/// What tools see: made once at start, then shared by all calls on the one thread.
+#[derive(Debug)]
+pub struct Host {
+    /// The prefix of every file a tool reads.
+    pub root: Root,
+    /// The sessions this gateway served.
+    pub sessions: RefCell<Sessions>,
+    /// What the `gateway` tool works with; `None` where no gateway runs, as in a listing.
+    pub desk: Option<Desk>,
+    /// Which sessions a session may look into.
+    pub visibility: Visibility,
+    /// One result as compact JSON, in bytes (`gateway.limits.toolResultBytes`).
+    pub result_bytes: Cell<usize>,
+    pub(super) start: Now,
+    /// Whether the clock is kept in time, as of that second since boot.
+    pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
+    pub(super) probes: Probes,
+    pub(super) aside: Aside,
+    agents: RefCell<Vec<Agent>>,
+    main_key: RefCell<String>,
+}
+
+impl Host {
+    /// A host whose files are under `root` (`/` for the running system) and whose configured agents are `agents`.
+    pub fn new(root: PathBuf, agents: &[policy::Agent]) -> Host {
+        let host = Host {
+            root: Root::new(root),
+            sessions: RefCell::default(),
+            desk: None,
+            visibility: Visibility::default(),
+            result_bytes: Cell::new(TOOL_RESULT_BYTES),
+            start: Now::read(),
+            synchronized: Cell::default(),
+            probes: Probes::default(),
+            aside: Aside::default(),
+            agents: RefCell::default(),
+            main_key: RefCell::new(String::from("main")),
+        };
+        host.set_agents(agents);
+        host
+    }
+
+    /// Replaces the configured agents, after a reload.
+    pub fn set_agents(&self, agents: &[policy::Agent]) {
+        *self.agents.borrow_mut() = agents.iter().map(|a| Agent { id: a.id.clone(), default: a.default }).collect();
+    }
+
+    /// Replaces the session key's last part of an agent's main session (`session.mainKey`, normalised), after a reload.
+    pub fn set_main_key(&self, key: Option<&str>) {
+        key.unwrap_or("main").clone_into(&mut self.main_key.borrow_mut());
+    }
+
+    /// The session key's last part of an agent's main session.
+    pub(super) fn main_key(&self) -> String {
+        self.main_key.borrow().clone()
+    }
+
+    /// Whether `agents.list` names the agent `id`.
+    pub(super) fn configured(&self, id: &str) -> bool {
+        self.agents.borrow().iter().any(|agent| agent.id == id)
+    }
+
+    /// The agent that sessions without one belong to. Source: contract http.md §3.2.
+    pub(super) fn default_agent(&self) -> String {
+        let agents = self.agents.borrow();
+        let chosen = agents.iter().find(|agent| agent.default).or(agents.first());
+        chosen.map_or_else(|| String::from("main"), |agent| agent.id.clone())
+    }
+}

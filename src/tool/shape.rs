@@ -1,0 +1,67 @@
+//! Shapes of text arguments: a hand-written linear matcher beside the regular expression that says the same. Pure.
+//!
+//! The expression is for readers of the JSON Schema only; nothing here runs one, so no argument can make one slow.
+
+/// What a text must look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// The shape as an ECMA-262 regular expression, for JSON Schema.
+    pub pattern: &'static str,
+    /// The shape in words that continue "name: must …".
+    pub must: &'static str,
+    /// Whether a text has the shape. Linear in its length.
+    pub matches: fn(&str) -> bool,
+}
+
+/// An absolute path.
+pub const ABSOLUTE: Shape = Shape { pattern: "^/", must: "start with /", matches: |text| text.starts_with('/') };
+
+/// The name of a network interface.
+pub const INTERFACE: Shape = Shape {
+    pattern: "^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
+    must: "be an interface name: letters, digits, _ . @ - after a first letter or digit",
+    matches: |text| word(text, b"_.@-"),
+};
+
+/// The name of a service unit.
+pub const UNIT: Shape = Shape {
+    pattern: "^[A-Za-z0-9][A-Za-z0-9_.@:-]*$",
+    must: "be a unit name: letters, digits, _ . @ : - after a first letter or digit",
+    matches: |text| word(text, b"_.@:-"),
+};
+
+/// A letter or digit, then letters, digits and `more`.
+fn word(text: &str, more: &[u8]) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || more.contains(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(shape: Shape, text: &str, expected: bool) {
+        assert_eq!((shape.matches)(text), expected, "{} ~ {text:?}", shape.pattern);
+    }
+
+    #[test]
+    fn rows() {
+        check(ABSOLUTE, "/", true);
+        check(ABSOLUTE, "/mnt/a b", true);
+        check(ABSOLUTE, "", false);
+        check(ABSOLUTE, "mnt/", false);
+        check(INTERFACE, "eth0", true);
+        check(INTERFACE, "br-lan", true);
+        check(INTERFACE, "eth0.2@eth0", true);
+        check(INTERFACE, "-oProxyCommand=x", false);
+        check(INTERFACE, "..", false);
+        check(INTERFACE, "a/b", false);
+        check(INTERFACE, "eth0\n", false);
+        check(INTERFACE, "wlän", false);
+        check(UNIT, "nginx.service", true);
+        check(UNIT, "getty@tty1.service", true);
+        check(UNIT, "--user", false);
+        check(UNIT, "", false);
+    }
+}

@@ -1,0 +1,261 @@
+//! The table of tools. A new tool is a row here, in its place by name, and a handler in the file of its family.
+
+use super::schema::{Kind, Param};
+use super::shape;
+use super::{Run, Tier, Tool};
+use super::{agents, clock, device, gateway, network, service, sessions, storage, thermal};
+use crate::limits::TOOL_TEXT_CHARS;
+
+/// Every built-in tool, sorted by name.
+pub static TOOLS: [Tool; 12] = [
+    Tool {
+        name: "agents_list",
+        group: "agents",
+        summary: "The agents this session may name",
+        run: Run::Now(agents::list),
+        ..REFERENCE
+    },
+    Tool {
+        name: "device_status",
+        summary: "Uptime, load, memory, processors, model, system and kernel of this device",
+        present: device::present,
+        run: Run::Now(device::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: OPENABLE,
+        group: "automation",
+        tier: Tier::Act,
+        summary: "The gateway's configuration without its secrets, what a key means, and reload",
+        params: &[
+            Param {
+                name: "action",
+                kind: Kind::ANY_TEXT,
+                required: true,
+                about: "restart, config.get or config.schema.lookup; config.apply, config.patch and update.run are refused",
+            },
+            optional("path", Kind::ANY_TEXT, "config.schema.lookup: the key, such as gateway.port"),
+            optional("raw", Kind::ANY_TEXT, "Accepted and ignored: nothing is written"),
+            optional("baseHash", Kind::ANY_TEXT, "Accepted and ignored: nothing is written"),
+            optional("reason", Kind::ANY_TEXT, "Accepted and ignored"),
+            optional("delayMs", Kind::Number { min: 0 }, "Accepted and ignored: a reload interrupts nothing"),
+        ],
+        owner_only: true,
+        run: Run::Now(gateway::act),
+        ..REFERENCE
+    },
+    Tool {
+        name: "gateway_status",
+        summary: "How the gateway is: listeners, connections, calls, memory, last reload, last errors",
+        run: Run::Now(gateway::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "network_interfaces",
+        group: "net",
+        summary: "Network interfaces with addresses, traffic and radio signal, and the default route",
+        params: &[optional(
+            "name",
+            Kind::Text { min: 1, max: 15, shape: Some(shape::INTERFACE) },
+            "Only this interface",
+        )],
+        present: network::present,
+        run: Run::Later(network::interfaces),
+        ..OBSERVE
+    },
+    Tool {
+        name: "service_status",
+        summary: "State of the services that the service manager runs",
+        params: &[
+            optional("unit", Kind::Text { min: 1, max: 128, shape: Some(shape::UNIT) }, "Only this unit"),
+            optional("failed_only", Kind::Boolean { default: false }, "Only units that failed"),
+        ],
+        present: service::present,
+        run: Run::Now(service::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "session_status",
+        group: "sessions",
+        summary: "A card about this session, or about another one it may see",
+        params: &[
+            optional("sessionKey", Kind::ANY_TEXT, "The session; this one when absent"),
+            optional("model", Kind::ANY_TEXT, "Accepted and ignored: no model runs here"),
+        ],
+        run: Run::Now(sessions::status),
+        ..REFERENCE
+    },
+    Tool {
+        name: "sessions_history",
+        group: "sessions",
+        summary: "The latest calls of a session, as messages",
+        params: &[
+            Param { name: "sessionKey", kind: Kind::ANY_TEXT, required: true, about: "The full key of the session" },
+            optional("limit", Kind::Number { min: 1 }, "At most so many messages, the latest"),
+            optional("includeTools", Kind::Boolean { default: false }, "Also how each call ended"),
+        ],
+        run: Run::Now(sessions::history),
+        ..REFERENCE
+    },
+    Tool {
+        name: "sessions_list",
+        group: "sessions",
+        summary: "The sessions this session may see, the latest used first",
+        params: &[
+            optional("kinds", Kind::Texts { items_max: 16, chars_max: 32 }, "main, group, cron, hook, node, other"),
+            optional("limit", Kind::Number { min: 1 }, "At most so many rows"),
+            optional("activeMinutes", Kind::Number { min: 1 }, "Only sessions used within so many minutes"),
+            optional("messageLimit", Kind::Number { min: 0 }, "So many latest messages in each row"),
+            optional("label", Kind::ANY_TEXT, "Only sessions of this label; sessions here have none"),
+            optional("agentId", Kind::ANY_TEXT, "Only sessions of this agent"),
+            optional("search", Kind::ANY_TEXT, "Only sessions whose key contains this text, in any case"),
+            optional(
+                "includeDerivedTitles",
+                Kind::Boolean { default: false },
+                "Accepted: sessions here have no titles",
+            ),
+            optional(
+                "includeLastMessage",
+                Kind::Boolean { default: false },
+                "A preview of the latest call in each row",
+            ),
+        ],
+        run: Run::Now(sessions::list),
+        ..REFERENCE
+    },
+    Tool {
+        name: "storage_status",
+        summary: "Space and state of mounted file systems, and the wear of eMMC flash",
+        params: &[optional(
+            "mount",
+            Kind::Text { min: 1, max: TOOL_TEXT_CHARS, shape: Some(shape::ABSOLUTE) },
+            "Only the file system mounted here",
+        )],
+        present: storage::present,
+        run: Run::Later(storage::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "thermal_status",
+        summary: "Temperatures, fans, and the Raspberry Pi's throttling flags",
+        present: thermal::present,
+        run: Run::Now(thermal::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "time_status",
+        summary: "The clock, whether it is synchronized, and how far it was set since the gateway started",
+        run: Run::Now(clock::status),
+        ..OBSERVE
+    },
+];
+
+/// What tools of our own that only look at the device have in common.
+const OBSERVE: Tool = Tool {
+    name: "",
+    tier: Tier::Observe,
+    group: "device",
+    summary: "",
+    params: &[],
+    lenient: false,
+    owner_only: false,
+    records: true,
+    present: |_| Ok(()),
+    run: Run::Now(clock::status),
+};
+
+/// What the tools that keep a name of the reference have in common: they tell of sessions and leave no trace there.
+const REFERENCE: Tool = Tool { lenient: true, records: false, ..OBSERVE };
+
+const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Param {
+    Param { name, kind, required: false, about }
+}
+
+/// Names that OpenClaw refuses over HTTP whatever they do. Source: contract http.md §4.7, documented list.
+const RESERVED: [&str; 13] = [
+    "apply_patch",
+    "cron",
+    "exec",
+    "fs_delete",
+    "fs_move",
+    "fs_write",
+    "gateway",
+    "nodes",
+    "sessions_send",
+    "sessions_spawn",
+    "shell",
+    "spawn",
+    "whatsapp_login",
+];
+
+/// The one tool that may have a reserved name: it is there when `gateway.tools.allow` takes it off the list, and does
+/// no more than its owner could do with a shell and SIGHUP.
+const OPENABLE: &str = "gateway";
+
+const _: () = assert!(sorted(), "TOOLS must be sorted by name, each name once: the lookup is a binary search");
+const _: () = assert!(!reserved(), "a tool takes a name that the HTTP deny list reserves");
+
+const fn sorted() -> bool {
+    let mut at = 1;
+    while at < TOOLS.len() {
+        if !less(TOOLS[at - 1].name, TOOLS[at].name) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const fn reserved() -> bool {
+    let mut at = 0;
+    while at < TOOLS.len() * RESERVED.len() {
+        let (a, b) = (TOOLS[at / RESERVED.len()].name, RESERVED[at % RESERVED.len()]);
+        let openable = !less(a, OPENABLE) && !less(OPENABLE, a);
+        if !less(a, b) && !less(b, a) && !openable {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// Whether `a` sorts before `b`, byte by byte, as `str` compares at run time.
+const fn less(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() {
+        if a[at] != b[at] {
+            return a[at] < b[at];
+        }
+        at += 1;
+    }
+    a.len() < b.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_whole() {
+        for tool in &TOOLS {
+            assert!(
+                !tool.group.is_empty() && !tool.summary.is_empty() && !tool.summary.ends_with('.'),
+                "{}",
+                tool.name
+            );
+            for param in tool.params {
+                assert!(!param.about.is_empty(), "{} {}", tool.name, param.name);
+                assert!(tool.lenient || !matches!(param.kind, Kind::Number { .. }), "{}: own tools bound", tool.name);
+            }
+            serde_json::from_str::<serde_json::Value>(&tool.schema_json()).expect("a schema is JSON");
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_bytes() {
+        assert!(
+            less("a", "b") && less("a", "aa") && less("session_", "sessions") && !less("a", "a") && !less("b", "aa")
+        );
+    }
+}
