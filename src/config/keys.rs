@@ -1,0 +1,377 @@
+//! The known configuration keys: one static table that checks the document, suggests spellings, answers
+//! `config.schema.lookup` and prints the README's table. Pure.
+//!
+//! Patterns: `*` stands for any key of an object, `[]` for any element of a list.
+
+use std::fmt;
+
+use crate::limits::*;
+
+/// What a key's value must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The same as the key of that pattern.
+    As(&'static str),
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within these bounds, both included.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A list; its elements stand under `…[]`.
+    List,
+    /// An object with any keys; their values stand under `….*`.
+    Map,
+    /// Text, or an object with `primary`.
+    Model,
+    /// An object with the keys of this table only.
+    Object,
+    /// Such an object, or `false`.
+    ObjectOrFalse,
+    /// A secret: text, or a reference to a file or an environment variable.
+    Secret,
+    /// Text.
+    Text,
+    /// Text, or `false`.
+    TextOrFalse,
+    /// A list of texts.
+    Texts,
+    /// Anything; kept as written.
+    Tree,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::As(pattern) => write!(f, "as {pattern}"),
+            Kind::Bool => f.write_str("true or false"),
+            Kind::Integer { min, max } => write!(f, "whole number, {min} to {max}"),
+            Kind::List => f.write_str("list"),
+            Kind::Map | Kind::Object => f.write_str("object"),
+            Kind::Model => f.write_str("text, or {primary}"),
+            Kind::ObjectOrFalse => f.write_str("object, or false"),
+            Kind::Secret => f.write_str("secret: text, {file}, {env} or {prefix, file|env}"),
+            Kind::Text => f.write_str("text"),
+            Kind::TextOrFalse => f.write_str("text, or false"),
+            Kind::Texts => f.write_str("list of texts"),
+            Kind::Tree => f.write_str("object, kept as written"),
+            Kind::Word(words) => f.write_str(&words.join(", ")),
+        }
+    }
+}
+
+/// What holds when a key is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// Nothing: the key has no default of its own.
+    Absent,
+    /// This number.
+    Number(i64),
+    /// This value or behaviour.
+    Text(&'static str),
+}
+
+impl fmt::Display for Default {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Default::Absent => Ok(()),
+            Default::Number(number) => write!(f, "{number}"),
+            Default::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// One known key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its path pattern.
+    pub path: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// What holds when it is absent.
+    pub default: Default,
+    /// One line on what it does.
+    pub about: &'static str,
+}
+
+/// The words of `gateway.auth.mode`, in the order of the contract.
+pub(super) const MODES: &[&str] = &["none", "token", "password", "trusted-proxy"];
+/// The words of `gateway.bind`.
+pub(super) const BINDS: &[&str] = &["auto", "lan", "loopback", "custom", "tailnet"];
+/// The words of every `profile`.
+pub(super) const PROFILES: &[&str] = &["minimal", "coding", "messaging", "full"];
+
+const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { path, kind, default: Default::Absent, about }
+}
+
+const fn text(path: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { path, kind, default: Default::Text(default), about }
+}
+
+const fn number(path: &'static str, min: u64, max: u64, default: u64, about: &'static str) -> Key {
+    let kind = Kind::Integer { min: min as i64, max: max as i64 };
+    Key { path, kind, default: Default::Number(default as i64), about }
+}
+
+static KEYS: &[Key] = &[
+    key("$schema", Kind::Text, "Names a schema for editors; not read."),
+    key("gateway", Kind::Object, "The listener, and who may come in."),
+    number("gateway.port", 0, u16::MAX as u64, PORT_DEFAULT as u64, "TCP port; 0 takes any free one."),
+    text("gateway.mode", Kind::Word(&["local", "remote"]), "local", "Only local is served; remote is refused."),
+    text("gateway.bind", Kind::Word(BINDS), "loopback", "Which addresses to listen on."),
+    key("gateway.customBindHost", Kind::Text, "The IPv4 address to listen on with bind custom."),
+    text("gateway.hosts", Kind::Texts, "none", "Further host names to answer to."),
+    text("gateway.trustedProxies", Kind::Texts, "none", "Addresses or CIDR blocks of proxies whose claims count."),
+    text("gateway.allowRealIpFallback", Kind::Bool, "false", "Whether X-Real-IP counts when no usable hop is left."),
+    number(
+        "gateway.handshakeTimeoutMs",
+        HANDSHAKE_MS_FLOOR as u64,
+        HANDSHAKE_MS_CEILING as u64,
+        HANDSHAKE_MS_DEFAULT as u64,
+        "Milliseconds a WebSocket has to finish its handshake.",
+    ),
+    key("gateway.auth", Kind::Object, "How callers prove themselves."),
+    text("gateway.auth.mode", Kind::Word(MODES), "password if one is set, else token", "The way to authenticate."),
+    text("gateway.auth.token", Kind::Secret, "generated at first start", "The shared token."),
+    key("gateway.auth.password", Kind::Secret, "The shared password."),
+    text("gateway.auth.rateLimit", Kind::ObjectOrFalse, "on", "The limit on failed attempts; false switches it off."),
+    number(
+        "gateway.auth.rateLimit.maxAttempts",
+        1,
+        AUTH_ATTEMPTS_MAX as u64,
+        AUTH_ATTEMPTS_DEFAULT as u64,
+        "Failures within the window that lock their source.",
+    ),
+    number(
+        "gateway.auth.rateLimit.windowMs",
+        1,
+        AUTH_MS_CEILING as u64,
+        AUTH_WINDOW_MS_DEFAULT as u64,
+        "Milliseconds over which failures are counted.",
+    ),
+    number(
+        "gateway.auth.rateLimit.lockoutMs",
+        1,
+        AUTH_MS_CEILING as u64,
+        AUTH_LOCKOUT_MS_DEFAULT as u64,
+        "Milliseconds a source stays locked.",
+    ),
+    text(
+        "gateway.auth.rateLimit.exemptLoopback",
+        Kind::Bool,
+        "true",
+        "Whether direct loopback peers are never locked.",
+    ),
+    key("gateway.auth.trustedProxy", Kind::Object, "What a proxy must send in mode trusted-proxy."),
+    key("gateway.auth.trustedProxy.userHeader", Kind::Text, "The field in which the proxy names the user; required."),
+    text("gateway.auth.trustedProxy.requiredHeaders", Kind::Texts, "none", "Fields that must be present, not blank."),
+    text("gateway.auth.trustedProxy.allowUsers", Kind::Texts, "any user", "The users let in; exact spelling."),
+    text("gateway.auth.trustedProxy.allowLoopback", Kind::Bool, "false", "Whether the proxy may sit on loopback."),
+    key("gateway.controlUi", Kind::Object, "Which browser origins are served."),
+    text("gateway.controlUi.allowedOrigins", Kind::Texts, "none", "Origins as scheme://host[:port], or *."),
+    text(
+        "gateway.controlUi.dangerouslyAllowHostHeaderOriginFallback",
+        Kind::Bool,
+        "false",
+        "Whether an origin equal to the request's own host is allowed.",
+    ),
+    key("gateway.http", Kind::Object, "What HTTP answers carry."),
+    key("gateway.http.securityHeaders", Kind::Object, "Further security fields of every answer."),
+    text(
+        "gateway.http.securityHeaders.strictTransportSecurity",
+        Kind::TextOrFalse,
+        "false",
+        "The value of Strict-Transport-Security.",
+    ),
+    key("gateway.limits", Kind::Object, "Bounds on what is held at once."),
+    number(
+        "gateway.limits.connections",
+        1,
+        CONNECTIONS_CEILING as u64,
+        CONNECTIONS_DEFAULT as u64,
+        "Connections open at once.",
+    ),
+    number(
+        "gateway.limits.connectionsPerPeer",
+        1,
+        CONNECTIONS_CEILING as u64,
+        CONNECTIONS_PER_PEER_DEFAULT as u64,
+        "Connections of one address.",
+    ),
+    number(
+        "gateway.limits.bodyPoolBytes",
+        BODY_POOL_BYTES_FLOOR as u64,
+        BODY_POOL_BYTES_CEILING as u64,
+        BODY_POOL_BYTES_DEFAULT as u64,
+        "Bytes of all request bodies in flight.",
+    ),
+    number("gateway.limits.calls", 1, CALLS_CEILING as u64, CALLS_DEFAULT as u64, "Tool calls running at once."),
+    number(
+        "gateway.limits.toolResultBytes",
+        TOOL_RESULT_BYTES_FLOOR as u64,
+        TOOL_RESULT_BYTES as u64,
+        TOOL_RESULT_BYTES as u64,
+        "Bytes of one tool's result.",
+    ),
+    key("gateway.tailscale", Kind::Object, "How Tailscale publishes the gateway; started by the operator."),
+    text(
+        "gateway.tailscale.mode",
+        Kind::Word(&["off", "serve", "funnel"]),
+        "off",
+        "Checked against bind and auth only.",
+    ),
+    key("gateway.tls", Kind::Object, "TLS is not served here."),
+    text("gateway.tls.enabled", Kind::Bool, "false", "Refused when true: end TLS in a proxy."),
+    key("gateway.tools", Kind::Object, "The deny list of the HTTP door; exact names."),
+    text("gateway.tools.allow", Kind::Texts, "none", "Names taken off the HTTP deny list."),
+    text("gateway.tools.deny", Kind::Texts, "none", "Names put on the HTTP deny list."),
+    key("tools", Kind::Object, "Which tools every agent may use, and the tools this gateway declares."),
+    text("tools.profile", Kind::Word(PROFILES), "full", "The base list of allowed tools."),
+    text("tools.allow", Kind::Texts, "everything", "Tools, group:… names and * patterns allowed."),
+    text("tools.alsoAllow", Kind::Texts, "none", "Tools allowed beyond the profile."),
+    text("tools.deny", Kind::Texts, "none", "Tools refused; wins over every allow."),
+    key("tools.byProvider", Kind::Map, "Rules by model provider, keyed provider or provider/model."),
+    key("tools.byProvider.*", Kind::Object, "The rules for that provider."),
+    key("tools.byProvider.*.profile", Kind::Word(PROFILES), "The base list for that provider."),
+    key("tools.byProvider.*.allow", Kind::Texts, "Tools allowed with that provider."),
+    key("tools.byProvider.*.alsoAllow", Kind::Texts, "Tools allowed beyond that profile."),
+    key("tools.byProvider.*.deny", Kind::Texts, "Tools refused with that provider."),
+    key("tools.subagents", Kind::Object, "Rules for sessions of subagents."),
+    key("tools.subagents.tools", Kind::Object, "The lists for sessions of subagents."),
+    key("tools.subagents.tools.allow", Kind::Texts, "Tools allowed to subagents."),
+    key("tools.subagents.tools.alsoAllow", Kind::Texts, "Tools taken off the subagents' deny list."),
+    key("tools.subagents.tools.deny", Kind::Texts, "Tools refused to subagents."),
+    key("tools.commands", Kind::Map, "Programs declared as tools, by tool name."),
+    key("tools.commands.*", Kind::Tree, "One program."),
+    key("tools.http", Kind::Map, "Local HTTP services declared as tools, by tool name."),
+    key("tools.http.*", Kind::Tree, "One service."),
+    key("tools.device", Kind::Map, "Targets of built-in tools, by tool name."),
+    key("tools.device.*", Kind::Tree, "The targets of one tool; without them it does not exist."),
+    key("agents", Kind::Object, "The agents whose sessions have rules of their own."),
+    key("agents.defaults", Kind::Object, "What holds for every agent."),
+    key("agents.defaults.model", Kind::Model, "The model, provider/model; selects byProvider rules."),
+    key("agents.defaults.subagents", Kind::Object, "Bounds on subagents."),
+    number(
+        "agents.defaults.subagents.maxSpawnDepth",
+        1,
+        SPAWN_DEPTH_CEILING as u64,
+        SPAWN_DEPTH_DEFAULT as u64,
+        "Levels of subagents.",
+    ),
+    key("agents.list", Kind::List, "The agents."),
+    key("agents.list[]", Kind::Object, "One agent."),
+    key("agents.list[].id", Kind::Text, "Its id; required."),
+    text("agents.list[].default", Kind::Bool, "the first agent", "Whether keys that name no agent belong to it."),
+    key("agents.list[].name", Kind::Text, "Its display name."),
+    text("agents.list[].model", Kind::Model, "agents.defaults.model", "Its model, provider/model."),
+    key("agents.list[].tools", Kind::Object, "Its tool rules."),
+    text(
+        "agents.list[].tools.profile",
+        Kind::Word(PROFILES),
+        "tools.profile",
+        "Its base list; replaces the global one.",
+    ),
+    key("agents.list[].tools.allow", Kind::Texts, "Tools allowed to it."),
+    text("agents.list[].tools.alsoAllow", Kind::Texts, "tools.alsoAllow", "Tools allowed beyond its profile."),
+    key("agents.list[].tools.deny", Kind::Texts, "Tools refused to it."),
+    key("agents.list[].tools.byProvider", Kind::As("tools.byProvider"), "Its rules by model provider."),
+    key("session", Kind::Object, "How session keys are read."),
+    text(
+        "session.scope",
+        Kind::Word(&["per-sender", "global"]),
+        "per-sender",
+        "Whether all callers share one session.",
+    ),
+    text("session.mainKey", Kind::Text, "main", "The last part of the main session's key."),
+    key("channels", Kind::Map, "Group rules by message channel."),
+    key("channels.*", Kind::Object, "One channel; only its groups are read."),
+    key("channels.*.groups", Kind::Map, "Rules by group id; * for any other group."),
+    key("channels.*.groups.*", Kind::Object, "The rules of one group."),
+    key("channels.*.groups.*.tools", Kind::Object, "The lists of the group."),
+    key("channels.*.groups.*.tools.allow", Kind::Texts, "Tools allowed in the group."),
+    key("channels.*.groups.*.tools.alsoAllow", Kind::Texts, "Tools allowed there beyond a profile."),
+    key("channels.*.groups.*.tools.deny", Kind::Texts, "Tools refused in the group."),
+    key("channels.*.groups.*.toolsBySender", Kind::Map, "Lists by sender: id:, e164:, username:, name: or *."),
+    key("channels.*.groups.*.toolsBySender.*", Kind::As("channels.*.groups.*.tools"), "The lists of one sender."),
+    key("channels.*.accounts", Kind::Map, "Group rules by account on the channel."),
+    key("channels.*.accounts.*", Kind::Object, "One account; only its groups are read."),
+    key("channels.*.accounts.*.groups", Kind::As("channels.*.groups"), "Its groups; they replace the channel's."),
+];
+
+/// Every known key, in the order of the documentation.
+pub fn keys() -> &'static [Key] {
+    KEYS
+}
+
+/// The row that describes `name` in the object at `pattern` (`""` = the root), exact names before `*`.
+pub(super) fn child(pattern: &str, name: &str) -> Option<&'static Key> {
+    let named = |wanted: &str| children(pattern).find(|(_, own)| *own == wanted).map(|(key, _)| key);
+    named(name).or_else(|| named("*"))
+}
+
+/// The row of the elements of the list at `pattern`.
+pub(super) fn item(pattern: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path.strip_suffix("[]") == Some(pattern))
+}
+
+/// The rows right below `pattern`, each with its own name.
+pub(super) fn children(pattern: &str) -> impl Iterator<Item = (&'static Key, &'static str)> {
+    KEYS.iter().filter_map(move |key| {
+        let own = if pattern.is_empty() { key.path } else { key.path.strip_prefix(pattern)?.strip_prefix('.')? };
+        (!own.is_empty() && !own.contains(['.', '['])).then_some((key, own))
+    })
+}
+
+/// The row itself, or the one it stands for.
+pub(super) fn resolve(key: &'static Key) -> &'static Key {
+    match key.kind {
+        Kind::As(pattern) => KEYS.iter().find(|other| other.path == pattern).unwrap_or(key),
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_reachable_once_and_described() {
+        for (index, row) in KEYS.iter().enumerate() {
+            assert!(KEYS.iter().skip(index + 1).all(|other| other.path != row.path), "{} twice", row.path);
+            assert!(row.about.ends_with('.') && row.about.len() <= 90, "{}", row.path);
+            let parent = match row.path.rsplit_once('.') {
+                Some((parent, _)) => parent,
+                None => continue,
+            };
+            assert!(KEYS.iter().any(|other| other.path == parent), "{} has no parent row", row.path);
+            if let Kind::As(pattern) = row.kind {
+                assert!(KEYS.iter().any(|other| other.path == pattern), "{} stands for nothing", row.path);
+            }
+            if let (Kind::Integer { min, max }, Default::Number(default)) = (row.kind, row.default) {
+                assert!(min <= default && default <= max, "{}", row.path);
+            }
+        }
+    }
+
+    #[test]
+    fn children_are_found_by_name_before_star() {
+        check("", "gateway", Some("gateway"));
+        check("gateway", "port", Some("gateway.port"));
+        check("gateway", "prot", None);
+        check("channels", "telegram", Some("channels.*"));
+        check("channels.*.groups.*.toolsBySender", "id:1", Some("channels.*.groups.*.toolsBySender.*"));
+        check("agents.list[]", "id", Some("agents.list[].id"));
+        assert_eq!(item("agents.list").map(|key| key.path), Some("agents.list[]"));
+        assert_eq!(item("agents"), None);
+    }
+
+    fn check(pattern: &str, name: &str, expected: Option<&str>) {
+        assert_eq!(child(pattern, name).map(|key| key.path), expected, "{pattern:?} {name:?}");
+    }
+}
