@@ -71,6 +71,7 @@
 //! One row in `src/tool/table.rs`, one handler in the file of its family. A row that is out of order, doubled, or takes a
 //! name the policy reserves (`gateway` alone may) does not compile; argument checks, JSON Schema, listing and policy groups follow from the row.
 
+pub mod api;
 pub mod config;
 pub mod gate;
 pub mod limits;
