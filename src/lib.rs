@@ -75,5 +75,6 @@ pub mod api;
 pub mod config;
 pub mod gate;
 pub mod limits;
+pub mod serve;
 pub mod tool;
 pub mod wire;

@@ -1,0 +1,508 @@
+//! One connection: requests in, answers out, in order, each stage under its deadline.
+//!
+//! Contains no decision about a request: `wire` says what the bytes are and a [`Service`] says what to answer. While
+//! a connection waits for its next request it holds no buffer: everything a request needs lives in one boxed
+//! [`exchange`], which is gone when the answer is out.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::deadline::{Deadline, Deadlines, Expired};
+use super::listen::Seats;
+use super::pool::{Lease, Pool};
+use super::reactor::Watched;
+use crate::api::{Answer, Fault};
+use crate::limits::{
+    ANSWER_FREE_BYTES, ANSWER_POOL_BYTES, BODY_BYTES_MAX, BODY_FREE_BYTES, BODY_POOL_BYTES_DEFAULT, BODY_SECS,
+    CALL_SECS, DRAIN_BYTES_MAX, HEAD_BYTES_MAX, HEAD_SECS, IDLE_SECS, LINGER_SECS, READ_BYTES, WRITE_SECS,
+};
+use crate::wire;
+use crate::wire::body::{self, Decoder, Framing};
+use crate::wire::head::{Head, Method, Scanner};
+use crate::wire::reply::{CONTINUE, Terms};
+
+/// What a service decides after a head.
+#[derive(Debug)]
+pub enum Opened<T> {
+    /// Answer now.
+    Answer(Answer),
+    /// Read the body and come back with the ticket.
+    Body {
+        /// What the service wants to be reminded of.
+        ticket: T,
+        /// Whether the caller waits for `100 Continue`.
+        expects: bool,
+    },
+}
+
+/// A body and its share of the pool.
+#[derive(Debug)]
+pub struct Body {
+    /// The content.
+    pub content: Vec<u8>,
+    _lease: Lease,
+}
+
+/// What answers requests. The gateway is one; the examiner's echo is another.
+pub trait Service: 'static {
+    /// What the service remembers of a head while its body is read.
+    type Ticket;
+    /// Judges a head.
+    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket>;
+    /// Answers a request whose body has come. The body should be dropped before anything is waited for.
+    fn answer(&self, ticket: Self::Ticket, body: Body, peer: IpAddr) -> impl Future<Output = Answer>;
+    /// Is told of every answer that did not come from [`Service::answer`], for the log.
+    fn note(&self, answer: &Answer, peer: IpAddr);
+    /// Is shown the places that connections sit in, at the start.
+    fn seated(&self, seats: &Rc<Seats>);
+    /// Is told how late a deadline was noticed.
+    fn late(&self, by: Duration);
+    /// The `Strict-Transport-Security` value to send.
+    fn transport_security(&self) -> Option<Rc<str>>;
+}
+
+/// The limits of one server that its configuration may change.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// A body's content, in bytes, inclusive.
+    pub body_bytes: usize,
+    /// All bodies beyond the first [`BODY_FREE_BYTES`] of each, in bytes.
+    pub body_pool_bytes: usize,
+    /// All answers waiting to be taken beyond the first [`ANSWER_FREE_BYTES`] of each, in bytes.
+    pub answer_pool_bytes: usize,
+    /// The deadline for a head.
+    pub head: Duration,
+    /// The deadline for a body.
+    pub body: Duration,
+    /// The rest between requests.
+    pub idle: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            body_bytes: BODY_BYTES_MAX,
+            body_pool_bytes: BODY_POOL_BYTES_DEFAULT,
+            answer_pool_bytes: ANSWER_POOL_BYTES,
+            head: HEAD_SECS,
+            body: BODY_SECS,
+            idle: IDLE_SECS,
+        }
+    }
+}
+
+/// Reads of one connection in a row before the others get their turn.
+const READS_IN_A_ROW: u8 = 16;
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub struct Shared<S> {
+    /// What answers.
+    pub service: S,
+    /// The limits.
+    pub bounds: Bounds,
+    /// Every deadline.
+    pub deadlines: Rc<Deadlines>,
+    /// Whether the gateway is stopping: each connection ends after its current answer.
+    pub stopping: Cell<bool>,
+    bodies: Rc<Pool>,
+    answers: Rc<Pool>,
+    scratch: RefCell<Box<[u8]>>,
+    date: RefCell<(u64, String)>,
+}
+
+impl<S: Service> Shared<S> {
+    /// A server's shared state.
+    pub fn new(service: S, bounds: Bounds) -> Rc<Shared<S>> {
+        Rc::new(Shared {
+            service,
+            bounds,
+            deadlines: Rc::default(),
+            stopping: Cell::new(false),
+            bodies: Pool::new(bounds.body_pool_bytes),
+            answers: Pool::new(bounds.answer_pool_bytes),
+            scratch: RefCell::new(vec![0; READ_BYTES].into()),
+            date: RefCell::default(),
+        })
+    }
+
+    /// Runs `use_date` with the time as a field value, made anew once a second.
+    fn with_date<T>(&self, use_date: impl FnOnce(&str) -> T) -> T {
+        let seconds = super::wall_clock().as_secs();
+        let mut date = self.date.borrow_mut();
+        if date.0 != seconds || date.1.is_empty() {
+            *date = (seconds, wire::reply::http_date(seconds));
+        }
+        use_date(&date.1)
+    }
+}
+
+/// How a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The peer is gone, or does not take its answer.
+    Gone,
+    /// The answer is out. Whatever still comes is thrown away for a while, so that the answer survives.
+    Linger,
+    /// The peer ended it between two requests, or rested too long.
+    Quiet,
+}
+
+/// Why nothing was read.
+#[derive(Debug)]
+enum Unread {
+    Expired,
+    Gone,
+}
+
+/// Serves one connection until it ends.
+pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr) {
+    let deadline = shared.deadlines.deadline();
+    let line = Line { deadline, stream, peer, shared: &shared, turn: Cell::new(0) };
+    let mut carry = Vec::new();
+    let mut first = true;
+    let end = loop {
+        match Box::pin(line.exchange(std::mem::take(&mut carry), first)).await {
+            Ok(left) => carry = left,
+            Err(end) => break end,
+        }
+        first = false;
+        if !carry.is_empty() {
+            // Whoever sends many requests at once waits for the others after each.
+            smol::future::yield_now().await;
+        } else if line.rest().await.is_err() {
+            break End::Quiet;
+        }
+    };
+    if matches!(end, End::Linger) {
+        line.linger().await;
+    }
+}
+
+/// Tells a connection that there is no place for it.
+pub async fn turn_away<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr, answer: Answer) {
+    let deadline = shared.deadlines.deadline();
+    let line = Line { deadline, stream, peer, shared: &shared, turn: Cell::new(0) };
+    if line.write(answer, Manner { keep: false, head_only: false }).await.is_ok() {
+        line.linger().await;
+    }
+}
+
+/// How an answer goes out.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    keep: bool,
+    head_only: bool,
+}
+
+/// A connection at work.
+struct Line<'s, S> {
+    deadline: Deadline,
+    stream: Watched<TcpStream>,
+    peer: IpAddr,
+    shared: &'s Rc<Shared<S>>,
+    /// Reads since this connection last waited.
+    turn: Cell<u8>,
+}
+
+impl<S: Service> Line<'_, S> {
+    /// Waits for the next request's first byte.
+    async fn rest(&self) -> Result<(), Expired> {
+        self.deadline.rest(self.shared.bounds.idle);
+        self.deadline.watch(|cx| self.stream.poll_readable(cx)).await
+    }
+
+    /// One request and its answer. Returns what was read beyond the request.
+    async fn exchange(&self, carry: Vec<u8>, first: bool) -> Result<Vec<u8>, End> {
+        let (head, carry) = match self.read_head(carry, first).await? {
+            Ok(read) => read,
+            Err(fault) => return self.refuse(fault, false).await,
+        };
+        let head_only = head.method() == Method::Head;
+        let framing = match body::resolve(&head) {
+            Ok(framing) => framing,
+            Err(fault) => return self.refuse(Fault::Message(fault), head_only).await,
+        };
+        let keep = !head.ends_connection();
+        // A peer that waits for 100 and gets another answer may or may not send its body: nobody can tell where the
+        // next request begins, so the connection cannot be kept.
+        let waits = !head.is_http10() && head.values("expect").next().is_some() && framing != Framing::Length(0);
+        let (ticket, expects) = match self.shared.service.open(&head, framing, self.peer) {
+            Opened::Answer(answer) => {
+                self.shared.service.note(&answer, self.peer);
+                drop(head);
+                return self.answer_unread(answer, framing, carry, Manner { keep: keep && !waits, head_only }).await;
+            }
+            Opened::Body { ticket, expects } => (ticket, expects && waits),
+        };
+        drop(head);
+        let mut lease = self.shared.bodies.lease();
+        if let Framing::Length(length) = framing {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            if length > self.shared.bounds.body_bytes {
+                return self.refuse(Fault::Message(wire::Fault::BodyTooLarge), head_only).await;
+            }
+            if !lease.grow_to(length.saturating_sub(BODY_FREE_BYTES)) {
+                let answer = Fault::BodiesFull.answer();
+                self.shared.service.note(&answer, self.peer);
+                return self.answer_unread(answer, framing, carry, Manner { keep: keep && !waits, head_only }).await;
+            }
+        }
+        if expects && carry.is_empty() {
+            self.deadline.start(WRITE_SECS);
+            self.send(CONTINUE, &[]).await?;
+        }
+        let (body, carry) = match self.read_body(framing, carry, lease).await? {
+            Ok(read) => read,
+            Err(fault) => return self.refuse(fault, head_only).await,
+        };
+        self.deadline.start(CALL_SECS);
+        let answer = match self.deadline.race(self.shared.service.answer(ticket, body, self.peer)).await {
+            Ok(answer) => answer,
+            Err(Expired) => {
+                let answer = Fault::CallTimeout.answer();
+                self.shared.service.note(&answer, self.peer);
+                answer
+            }
+        };
+        if self.write(answer, Manner { keep, head_only }).await? { Ok(carry) } else { Err(End::Linger) }
+    }
+
+    /// Reads up to a head's end. Returns the head and what was read beyond it.
+    async fn read_head(&self, carry: Vec<u8>, first: bool) -> Result<Result<(Head, Vec<u8>), Fault>, End> {
+        let mut buffer = carry;
+        let mut scanner = Scanner::default();
+        self.deadline.rest(self.shared.bounds.head);
+        loop {
+            if !buffer.is_empty() {
+                self.deadline.rouse();
+            }
+            match scanner.scan(&buffer) {
+                Err(fault) => return Ok(Err(Fault::Message(fault))),
+                Ok(Some(end)) => {
+                    let carry = buffer.split_off(end);
+                    return Ok(Head::parse(buffer).map(|head| (head, carry)).map_err(Fault::Message));
+                }
+                Ok(None) => {}
+            }
+            // One byte more than a head may have, so that a head that is too long is seen to be.
+            let room = (HEAD_BYTES_MAX + 1).saturating_sub(buffer.len());
+            let read = self.read(room, |bytes| {
+                buffer.reserve_exact(bytes.len());
+                buffer.extend_from_slice(bytes);
+                bytes.len()
+            });
+            match read.await {
+                Ok(0) if scanner.begun() => return Ok(Err(Fault::Message(wire::Fault::Truncated))),
+                Ok(0) => return Err(End::Quiet),
+                Ok(_) => {}
+                Err(Unread::Expired) if scanner.begun() => return Ok(Err(Fault::HeadTimeout)),
+                Err(Unread::Expired) if first && !self.shared.stopping.get() => return Ok(Err(Fault::HeadTimeout)),
+                Err(Unread::Expired) => return Err(End::Quiet),
+                Err(Unread::Gone) => return Err(End::Gone),
+            }
+        }
+    }
+
+    /// Reads a body. Memory beyond what is free is leased before it is taken.
+    async fn read_body(
+        &self,
+        framing: Framing,
+        carry: Vec<u8>,
+        mut lease: Lease,
+    ) -> Result<Result<(Body, Vec<u8>), Fault>, End> {
+        let most = self.shared.bounds.body_bytes;
+        let mut content = Vec::new();
+        if let Framing::Length(length) = framing {
+            content.reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).min(most));
+        }
+        let taken = self.decode(framing, carry, |bytes| {
+            let length = content.len() + bytes.len();
+            if length > most {
+                return Err(Fault::Message(wire::Fault::BodyTooLarge));
+            }
+            if length > content.capacity() {
+                let room = (content.capacity() * 2).max(length).min(most);
+                if !lease.grow_to(room.saturating_sub(BODY_FREE_BYTES)) {
+                    return Err(Fault::BodiesFull);
+                }
+                content.reserve_exact(room - content.len());
+            }
+            content.extend_from_slice(bytes);
+            Ok(())
+        });
+        match taken.await? {
+            Ok(carry) => Ok(Ok((Body { content, _lease: lease }, carry))),
+            Err(fault) => Ok(Err(fault)),
+        }
+    }
+
+    /// Takes the framing off a body and hands its content to `sink`. Returns what was read beyond it.
+    async fn decode(
+        &self,
+        framing: Framing,
+        carry: Vec<u8>,
+        mut sink: impl FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<Result<Vec<u8>, Fault>, End> {
+        let mut decoder = Decoder::new(framing);
+        let mut step = |mut rest: &[u8]| {
+            loop {
+                let piece = decoder.next(rest).map_err(Fault::Message)?;
+                sink(rest.get(piece.content).unwrap_or_default())?;
+                rest = rest.get(piece.used..).unwrap_or_default();
+                match (piece.done, rest.is_empty()) {
+                    (true, _) => return Ok(Some(rest.to_vec())),
+                    (false, true) => return Ok(None),
+                    (false, false) => {}
+                }
+            }
+        };
+        self.deadline.start(self.shared.bounds.body);
+        let mut stepped = step(&carry);
+        drop(carry);
+        loop {
+            match stepped {
+                Ok(Some(carry)) => return Ok(Ok(carry)),
+                Ok(None) => {}
+                Err(fault) => return Ok(Err(fault)),
+            }
+            let truncated = Err(Fault::Message(wire::Fault::Truncated));
+            let read = self.read(READ_BYTES, |bytes| if bytes.is_empty() { truncated.clone() } else { step(bytes) });
+            stepped = match read.await {
+                Ok(stepped) => stepped,
+                Err(Unread::Expired) => Err(Fault::BodyTimeout),
+                Err(Unread::Gone) => return Err(End::Gone),
+            };
+        }
+    }
+
+    /// Answers a request whose body nobody wants. The body is thrown away if that is cheap, else the connection ends.
+    async fn answer_unread(
+        &self,
+        answer: Answer,
+        framing: Framing,
+        carry: Vec<u8>,
+        manner: Manner,
+    ) -> Result<Vec<u8>, End> {
+        let cheap = !matches!(framing, Framing::Length(length) if length > DRAIN_BYTES_MAX);
+        if !self.write(answer, Manner { keep: manner.keep && cheap, ..manner }).await? {
+            return Err(End::Linger);
+        }
+        let mut thrown = 0_u64;
+        let drained = self.decode(framing, carry, |bytes| {
+            thrown += bytes.len() as u64;
+            if thrown > DRAIN_BYTES_MAX { Err(Fault::Message(wire::Fault::BodyTooLarge)) } else { Ok(()) }
+        });
+        drained.await?.map_err(|_| End::Gone)
+    }
+
+    /// Answers with a fault after which the connection cannot go on.
+    async fn refuse(&self, fault: Fault, head_only: bool) -> Result<Vec<u8>, End> {
+        let answer = fault.answer();
+        self.shared.service.note(&answer, self.peer);
+        self.write(answer, Manner { keep: false, head_only }).await?;
+        Err(End::Linger)
+    }
+
+    /// Sends an answer. Returns whether the connection is kept.
+    async fn write(&self, answer: Answer, manner: Manner) -> Result<bool, End> {
+        let mut reply = answer.reply;
+        let mut lease = self.shared.answers.lease();
+        if !lease.grow_to(reply.content.bytes().len().saturating_sub(ANSWER_FREE_BYTES)) {
+            reply = Fault::AnswersFull.answer().reply;
+        }
+        let keep = manner.keep && !reply.close && !self.shared.stopping.get();
+        let head = self.shared.with_date(|date| {
+            reply.head(&Terms {
+                date,
+                keep_secs: keep.then_some(self.shared.bounds.idle.as_secs()),
+                head_only: manner.head_only,
+                transport_security: self.shared.service.transport_security().as_deref(),
+            })
+        });
+        let content = if manner.head_only { &[] } else { reply.content.bytes() };
+        self.deadline.start(WRITE_SECS);
+        self.send(&head, content).await?;
+        Ok(keep)
+    }
+
+    /// Sends both parts, in one call when the peer takes them.
+    async fn send(&self, head: &[u8], content: &[u8]) -> Result<(), End> {
+        let mut sent = 0;
+        let total = head.len() + content.len();
+        let sending = self.deadline.watch(|cx| {
+            while sent < total {
+                let parts = [
+                    IoSlice::new(head.get(sent..).unwrap_or_default()),
+                    IoSlice::new(content.get(sent.saturating_sub(head.len())..).unwrap_or_default()),
+                ];
+                match self.stream.get_ref().write_vectored(&parts) {
+                    Ok(0) => return Poll::Ready(Err(())),
+                    Ok(written) => sent += written,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        self.stream.full();
+                        if self.stream.poll_writable(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                    }
+                    Err(_) => return Poll::Ready(Err(())),
+                }
+            }
+            Poll::Ready(Ok(()))
+        });
+        match sending.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(())) | Err(Expired) => Err(End::Gone),
+        }
+    }
+
+    /// Reads once, through the buffer all connections share, and hands what came to `take`; nothing = the peer has finished.
+    async fn read<T>(&self, most: usize, mut take: impl FnMut(&[u8]) -> T) -> Result<T, Unread> {
+        let read = self.deadline.watch(|cx| {
+            loop {
+                if self.stream.poll_readable(cx).is_pending() {
+                    self.turn.set(0);
+                    return Poll::Pending;
+                }
+                if self.turn.get() >= READS_IN_A_ROW {
+                    // The others get their turn before this peer, which sends faster than it is read, goes on.
+                    self.turn.set(0);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                self.turn.set(self.turn.get() + 1);
+                let mut scratch = self.shared.scratch.borrow_mut();
+                let room = most.min(scratch.len());
+                let Some(buffer) = scratch.get_mut(..room) else { return Poll::Ready(Err(Unread::Gone)) };
+                match self.stream.get_ref().read(buffer) {
+                    Ok(length) => {
+                        if length < room {
+                            self.stream.drained();
+                        }
+                        return Poll::Ready(Ok(take(buffer.get(..length).unwrap_or_default())));
+                    }
+                    Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {}
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock) => self.stream.drained(),
+                    Err(_) => return Poll::Ready(Err(Unread::Gone)),
+                }
+            }
+        });
+        read.await.unwrap_or(Err(Unread::Expired))
+    }
+
+    /// Says that nothing more will be sent and throws away what still comes, so that no reset destroys the answer.
+    ///
+    /// Source: RFC 9112 §9.6.
+    async fn linger(&self) {
+        if self.stream.get_ref().shutdown(Shutdown::Write).is_ok() && !self.shared.stopping.get() {
+            self.deadline.rest(LINGER_SECS);
+            while matches!(self.read(READ_BYTES, <[u8]>::len).await, Ok(length) if length > 0) {}
+        }
+    }
+}

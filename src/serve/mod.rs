@@ -1,0 +1,109 @@
+//! serve: the shell. Sockets, clocks, files and signals; it carries out what the pure rooms decide, on one thread.
+
+pub mod audit;
+pub mod deadline;
+pub mod files;
+pub mod gateway;
+pub mod http;
+pub mod listen;
+pub mod log;
+pub mod pool;
+pub mod pulse;
+pub mod reactor;
+pub mod reload;
+mod report;
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use async_io::Timer;
+use async_signal::{Signal, Signals};
+use smol::{LocalExecutor, future, stream::StreamExt};
+
+use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
+use http::{Bounds, Service, Shared};
+use listen::Seats;
+use reactor::Reactor;
+
+/// The wall clock since 1970, zero before. For display only: every decision is taken on the monotonic clock.
+pub fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Crowd {
+    /// In all.
+    pub most: usize,
+    /// Of one peer.
+    pub most_per_peer: usize,
+}
+
+/// Serves `listeners` until SIGTERM or SIGINT, then lets calls in flight finish for [`SHUTDOWN_SECS`] at most. Calls
+/// `ready` when signals are caught and connections accepted, and `hangup` at each SIGHUP until it stops.
+///
+/// # Errors
+/// When signals cannot be caught, or the kernel has no descriptors left.
+pub fn run<S: Service>(
+    service: S,
+    bounds: Bounds,
+    crowd: Crowd,
+    listeners: Vec<TcpListener>,
+    ready: impl FnOnce() + 'static,
+    hangup: impl Fn(&S) + 'static,
+) -> std::io::Result<()> {
+    let executor = Rc::new(LocalExecutor::new());
+    let mut signals = Signals::new([Signal::Hup, Signal::Int, Signal::Term])?;
+    let reactor = Reactor::new()?;
+    let shared = Shared::new(service, bounds);
+    let seats = Seats::new(listen::fit_to_descriptors(crowd.most), crowd.most_per_peer);
+    shared.service.seated(&seats);
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        let listener = reactor.watch(listener)?;
+        let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
+        accepting.push(executor.spawn(listen::accept(listener, reactor, shared, seats, Rc::clone(&executor))));
+    }
+    let at_work = Rc::clone(&shared);
+    // A task of its own: what is given to `run` is polled at every turn of the loop, and looking for signals costs a
+    // system call.
+    let supervisor = executor.spawn(async move {
+        ready();
+        let signal = next(&mut signals, || hangup(&shared.service)).await;
+        ::log::info!("stop signal={} connections={}", name(signal), seats.taken());
+        // Listeners close first, so that whoever comes now goes elsewhere; then everybody who only rests is sent home.
+        drop(accepting);
+        shared.stopping.set(true);
+        shared.deadlines.end_rests();
+        let finished = async {
+            while seats.taken() > 0 {
+                Timer::after(SHUTDOWN_STEP).await;
+            }
+        };
+        let patience = async { _ = Timer::after(SHUTDOWN_SECS).await };
+        let again = async { _ = next(&mut signals, || ()).await };
+        future::or(finished, future::or(patience, again)).await;
+        ::log::info!("stopped connections={}", seats.taken());
+    });
+    reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
+    Ok(())
+}
+
+/// The next signal that is no SIGHUP; `hangup` is called at each of those.
+async fn next(signals: &mut Signals, hangup: impl Fn()) -> Option<std::io::Result<Signal>> {
+    loop {
+        match signals.next().await {
+            Some(Ok(Signal::Hup)) => hangup(),
+            other => return other,
+        }
+    }
+}
+
+fn name(signal: Option<std::io::Result<Signal>>) -> &'static str {
+    match signal {
+        Some(Ok(Signal::Int)) => "SIGINT",
+        Some(Ok(Signal::Term)) => "SIGTERM",
+        _ => "unknown",
+    }
+}

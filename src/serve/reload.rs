@@ -1,0 +1,85 @@
+//! What a reload puts in force, and what the gateway remembers of the last one.
+
+use std::net::SocketAddr;
+
+use crate::api::Settings;
+use crate::config::{Bind, Limits};
+use crate::gate::Rules;
+use crate::limits::RELOAD_FINDINGS;
+use crate::tool;
+
+/// Everything a configuration decides that can change while the gateway runs. It is checked, and taken as a whole.
+#[derive(Debug)]
+pub struct Regime {
+    /// Who may do what.
+    pub rules: Rules,
+    /// What `api` needs of the configuration.
+    pub settings: Settings,
+    /// Tool calls running at once.
+    pub calls: usize,
+    /// One tool's result, in bytes.
+    pub result_bytes: usize,
+    /// Keys whose new value needs a restart.
+    pub held: Vec<&'static str>,
+}
+
+/// What lends the gateway its view of files and flags. Called on the loop, so nothing here may wait.
+pub struct Hands {
+    /// Reads and checks everything again, or gives every reason why it must not come into force.
+    pub reload: Box<dyn Fn() -> Result<Regime, Vec<String>>>,
+    /// The `result` of `config.get`.
+    pub document: tool::Show,
+    /// The `result` of `config.schema.lookup`.
+    pub lookup: tool::LookUp,
+    /// The addresses listened on.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// What was decided at start and holds until the end.
+#[derive(Debug, Clone)]
+pub struct Fixed {
+    /// The addresses asked for.
+    pub bind: Bind,
+    /// The port asked for, 0 for any.
+    pub port: u16,
+    /// Connections and bodies.
+    pub limits: Limits,
+    /// The addresses listened on.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Fixed {
+    /// The keys that would be another at the next start.
+    pub fn held(&self, bind: Bind, port: u16, limits: &Limits) -> Vec<&'static str> {
+        let own = &self.limits;
+        let rows = [
+            ("gateway.bind", self.bind != bind),
+            ("gateway.port", self.port != port),
+            ("gateway.limits.connections", own.connections != limits.connections),
+            ("gateway.limits.connectionsPerPeer", own.connections_per_peer != limits.connections_per_peer),
+            ("gateway.limits.bodyPoolBytes", own.body_pool_bytes != limits.body_pool_bytes),
+        ];
+        rows.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+/// How the last reload ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    /// Who asked: a signal's name, or a tool's.
+    pub by: &'static str,
+    /// Seconds since 1970 by the wall clock; for display.
+    pub seconds: u64,
+    /// Why nothing changed, at most [`RELOAD_FINDINGS`] findings; empty when the new configuration is in force.
+    pub refused: Vec<String>,
+    /// Keys whose new value needs a restart.
+    pub held: Vec<&'static str>,
+}
+
+impl Last {
+    /// The reload that ends now.
+    pub(super) fn now(by: &'static str, refused: &[String], held: &[&'static str]) -> Last {
+        let refused = refused.iter().take(RELOAD_FINDINGS).cloned().collect();
+        Last { by, seconds: super::wall_clock().as_secs(), refused, held: held.to_vec() }
+    }
+}

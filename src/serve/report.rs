@@ -1,0 +1,151 @@
+//! The gateway's state → what `toolgate status` shows: for machines as JSON, for people as a card.
+
+use std::fmt::Write;
+
+use log::Level;
+use serde::Serialize;
+
+use super::audit::Line;
+use super::reload::Last;
+use crate::limits::{REPORT_ERRORS, STATUS_FILE_BYTES};
+use crate::wire::reply::http_date;
+
+/// What there is to tell.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub version: &'static str,
+    pub uptime_s: u64,
+    pub resident_kb: Option<u64>,
+    pub resident_peak_kb: Option<u64>,
+    pub listeners: Vec<String>,
+    pub connections: usize,
+    pub calls_running: usize,
+    pub calls_most: usize,
+    pub last_reload: Option<Reload>,
+    pub last_errors: Vec<Event>,
+}
+
+/// How the last reload ended.
+#[derive(Debug, Serialize)]
+pub(super) struct Reload {
+    at: String,
+    by: &'static str,
+    ok: bool,
+    findings: Vec<String>,
+    needs_restart: Vec<&'static str>,
+}
+
+impl From<Last> for Reload {
+    fn from(last: Last) -> Reload {
+        let Last { by, seconds, refused, held } = last;
+        Reload { at: http_date(seconds), by, ok: refused.is_empty(), findings: refused, needs_restart: held }
+    }
+}
+
+/// A warning or an error of the log.
+#[derive(Debug, Serialize)]
+pub(super) struct Event {
+    at: String,
+    level: &'static str,
+    event: String,
+}
+
+/// The latest warnings and errors among `lines`, oldest first.
+pub(super) fn errors(lines: Vec<Line>) -> Vec<Event> {
+    let bad = lines.into_iter().rev().filter(|line| line.level <= Level::Warn).take(REPORT_ERRORS);
+    let mut events: Vec<Event> =
+        bad.map(|line| Event { at: http_date(line.seconds), level: line.level.as_str(), event: line.text }).collect();
+    events.reverse();
+    events
+}
+
+/// Resident memory now and at most, in kibibytes, as the kernel counts it.
+pub(super) fn memory() -> (Option<u64>, Option<u64>) {
+    use std::io::Read;
+    let mut text = String::new();
+    let file = std::fs::File::open("/proc/self/status");
+    _ = file.and_then(|file| file.take(STATUS_FILE_BYTES).read_to_string(&mut text));
+    let kilobytes = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    (kilobytes("VmRSS:"), kilobytes("VmHWM:"))
+}
+
+impl Report {
+    /// The card.
+    pub(super) fn card(&self) -> String {
+        let mut card = format!("toolgate {}, up {}\n", self.version, span(self.uptime_s));
+        // Writing to a String cannot fail.
+        for listener in &self.listeners {
+            _ = writeln!(card, "listening    http://{listener}");
+        }
+        _ = writeln!(card, "connections  {}", self.connections);
+        _ = writeln!(card, "calls        {} running of {} at most", self.calls_running, self.calls_most);
+        if let (Some(now), Some(peak)) = (self.resident_kb, self.resident_peak_kb) {
+            _ = writeln!(card, "memory       {now} KiB resident, {peak} KiB at most so far");
+        }
+        match &self.last_reload {
+            None => card.push_str("reload       none since the start\n"),
+            Some(reload) => {
+                let how = if reload.ok { "in force" } else { "refused, nothing changed" };
+                _ = writeln!(card, "reload       {how}, by {} at {}", reload.by, reload.at);
+                for finding in &reload.findings {
+                    _ = writeln!(card, "             {finding}");
+                }
+                for key in &reload.needs_restart {
+                    _ = writeln!(card, "             {key} needs a restart");
+                }
+            }
+        }
+        for event in &self.last_errors {
+            _ = writeln!(card, "{}  {} {}", event.at, event.level, event.event);
+        }
+        card.truncate(card.trim_end().len());
+        card
+    }
+}
+
+/// Seconds as people say them.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_card_tells_all() {
+        let line = |number, level, text: &str| Line { number, seconds: 0, level, text: text.into() };
+        let last = Last { by: "SIGHUP", seconds: 0, refused: vec!["gateway.prot: unknown".into()], held: Vec::new() };
+        let report = Report {
+            version: "1",
+            uptime_s: 90_061,
+            resident_kb: Some(5),
+            resident_peak_kb: Some(7),
+            listeners: vec!["127.0.0.1:1".into()],
+            connections: 2,
+            calls_running: 0,
+            calls_most: 8,
+            last_reload: Some(last.into()),
+            last_errors: errors(vec![line(1, Level::Info, "call"), line(2, Level::Error, "broken")]),
+        };
+        let expected = "toolgate 1, up 1 d 1 h\nlistening    http://127.0.0.1:1\nconnections  2\n\
+            calls        0 running of 8 at most\nmemory       5 KiB resident, 7 KiB at most so far\n\
+            reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
+            Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";
+        assert_eq!(report.card(), expected);
+        assert!(memory().0.is_some_and(|kilobytes| kilobytes > 0));
+        let check = |seconds: u64, expected: &str| assert_eq!(span(seconds), expected);
+        check(59, "59 s");
+        check(3_599, "59 min");
+        check(7_260, "2 h 1 min");
+    }
+}
