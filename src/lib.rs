@@ -72,6 +72,7 @@
 //! name the policy reserves (`gateway` alone may) does not compile; argument checks, JSON Schema, listing and policy groups follow from the row.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod gate;
 pub mod limits;

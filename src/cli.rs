@@ -1,0 +1,160 @@
+//! cli: the command line → run, check, tools, explain, call, token. Prints results to stdout, everything else to stderr.
+
+pub mod args;
+pub mod call;
+mod desk;
+mod explain;
+mod load;
+mod start;
+mod tools;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::limits::PORT_DEFAULT;
+use crate::serve::files;
+use args::{Asked, Command, Toolgate};
+
+/// Exit codes. Source: contract cli.md; sysexits.h for 64, 69, 78.
+pub mod exit {
+    /// All went well.
+    pub const OK: u8 = 0;
+    /// The command failed, or the answer was no.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 64;
+    /// No gateway answers.
+    pub const UNREACHABLE: u8 = 69;
+    /// The configuration is wrong.
+    pub const CONFIG: u8 = 78;
+}
+
+/// Reads the command line, does what it says and returns the exit code.
+pub fn main() -> u8 {
+    let argv = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    match args::read(argv) {
+        Asked::Text(text) => {
+            say(&text);
+            exit::OK
+        }
+        Asked::Wrong(text) => {
+            complain(text.trim_end());
+            exit::USAGE
+        }
+        // A running gateway reads its flags again at each reload; a command line is there as long as its process.
+        Asked::Do(asked) => obey(Box::leak(asked)),
+    }
+}
+
+fn obey(asked: &'static Toolgate) -> u8 {
+    match &asked.command {
+        Command::Call(call) => invoke(asked, call),
+        Command::Check(_) => check(asked),
+        Command::Explain(question) => explain::explain(asked, question),
+        Command::Run(run) => start::run(asked, run),
+        Command::Status(asking) => status(asked, asking),
+        Command::Token(token) => show_token(asked, &token.what),
+        Command::Tools(listing) => tools::list(asked, listing),
+    }
+}
+
+/// Writes to stdout. A closed pipe is not an error: whoever closed it has read enough.
+pub(crate) fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a line to stderr.
+pub(crate) fn complain(text: &str) {
+    _ = writeln!(io::stderr().lock(), "toolgate: {text}");
+}
+
+/// Writes findings to stderr and returns the exit code for a wrong configuration.
+pub(crate) fn refuse(findings: &[String]) -> u8 {
+    for finding in findings {
+        complain(finding);
+    }
+    exit::CONFIG
+}
+
+fn check(asked: &Toolgate) -> u8 {
+    match load::settle(asked, &args::Run::default()) {
+        Ok(settled) => {
+            let source = settled.loaded.path.as_deref().map_or("built-in defaults".into(), Path::to_string_lossy);
+            for warning in &settled.loaded.warnings {
+                complain(&format!("warning: {warning}"));
+            }
+            say(&format!("{source}: ok\n"));
+            exit::OK
+        }
+        Err(findings) => refuse(&findings),
+    }
+}
+
+/// Sends a call to the gateway that `--url` or the configuration names.
+fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> {
+    let url = call.url.clone().unwrap_or_else(|| {
+        let port = load::load(asked).ok().and_then(|loaded| loaded.config.gateway.port);
+        format!("http://127.0.0.1:{}", port.unwrap_or(PORT_DEFAULT))
+    });
+    let place = call::place(&url)?;
+    let secret = load::client_secret(asked, call.token_file.as_deref()).map_err(call::Fault::Refused)?;
+    call::invoke(call, &place, secret.as_ref())
+}
+
+fn invoke(asked: &Toolgate, call: &args::Call) -> u8 {
+    match send(asked, call) {
+        Ok(said) => {
+            say(&format!("{}\n", said.text));
+            if said.good { exit::OK } else { exit::FAILED }
+        }
+        Err(fault) => fault.complain(),
+    }
+}
+
+fn status(asked: &Toolgate, status: &args::Status) -> u8 {
+    let call = args::Call {
+        url: status.url.clone(),
+        token_file: status.token_file.clone(),
+        ..args::Call::of("gateway_status")
+    };
+    match send(asked, &call) {
+        Ok(said) => {
+            say(&format!("{}\n", if status.json { said.details } else { said.text }));
+            exit::OK
+        }
+        Err(fault) => {
+            fault.complain();
+            exit::UNREACHABLE
+        }
+    }
+}
+
+fn show_token(asked: &Toolgate, what: &str) -> u8 {
+    let done = match what {
+        "path" => load::token_path(asked).map(|path| format!("{}\n", path.display())),
+        "rotate" => load::token_path(asked).and_then(|path| {
+            files::write_token(&path).map_err(|fault| fault.to_string())?;
+            complain("a new token comes into force when the gateway reloads (SIGHUP) or restarts; every client needs it then");
+            Ok(format!("{}\n", path.display()))
+        }),
+        "show" => load::client_secret(asked, None).and_then(|secret| {
+            let secret = secret.ok_or("no token yet: it is created when the gateway first starts")?;
+            Ok(format!("{}\n", String::from_utf8_lossy(secret.reveal())))
+        }),
+        _ => {
+            complain(&format!("token {what}: is not one of show, path, rotate"));
+            return exit::USAGE;
+        }
+    };
+    match done {
+        Ok(text) => {
+            say(&text);
+            exit::OK
+        }
+        Err(text) => {
+            complain(&text);
+            exit::FAILED
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! `toolgate call`: one request to a running gateway, the way any client would send it.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::args::Call;
+use super::exit;
+use crate::gate::secret::Secret;
+use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_CONNECT_SECS, CLIENT_SECS};
+
+/// Where a gateway is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Host and port, as they stand in a Host field.
+    pub authority: String,
+    /// The path of the invoke endpoint.
+    pub path: String,
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+pub enum Fault {
+    /// The gateway or the tool said no: exit 1.
+    Refused(String),
+    /// Nobody answers, or not in HTTP: exit 69.
+    Unreachable(String),
+    /// The command line is wrong: exit 64.
+    Usage(String),
+}
+
+impl Fault {
+    /// Says what is wrong and returns the exit code.
+    pub fn complain(self) -> u8 {
+        let (text, code) = match self {
+            Fault::Refused(text) => (text, exit::FAILED),
+            Fault::Unreachable(text) => (text, exit::UNREACHABLE),
+            Fault::Usage(text) => (text, exit::USAGE),
+        };
+        super::complain(&text);
+        code
+    }
+}
+
+/// What a tool said.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The result's details, as compact JSON.
+    pub details: String,
+    /// The result's text.
+    pub text: String,
+    /// Whether the tool did what it was asked.
+    pub good: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    tool: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'a str>,
+    args: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
+/// Reads a gateway's URL.
+///
+/// # Errors
+/// A text for the operator.
+pub fn place(url: &str) -> Result<Place, Fault> {
+    let rest = url.strip_prefix("http://").ok_or_else(|| {
+        Fault::Usage(format!("--url {url}: must begin with http://; TLS is for the proxy in front of the gateway"))
+    })?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if !crate::wire::target::host_valid(authority) {
+        return Err(Fault::Usage(format!("--url {url}: no valid host; write http://HOST:PORT")));
+    }
+    let port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && !port.is_empty());
+    let authority = if port { authority.into() } else { format!("{authority}:{}", crate::limits::PORT_DEFAULT) };
+    let path = path.trim_end_matches('/');
+    Ok(Place { authority, path: if path.is_empty() { "/tools/invoke".into() } else { format!("/{path}") } })
+}
+
+/// The body of the request.
+///
+/// # Errors
+/// What is wrong with the arguments.
+fn body(call: &Call) -> Result<String, Fault> {
+    let wrong = |text: String| Fault::Usage(text);
+    let mut args: Vec<(String, Box<RawValue>)> = match &call.json {
+        None => Vec::new(),
+        Some(json) => {
+            serde_json::from_str::<Members>(json)
+                .map_err(|error| wrong(format!("the arguments are no JSON object: {error}")))?
+                .0
+        }
+    };
+    for pair in &call.arg {
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| wrong(format!("--arg {pair}: write it as name=value")))?;
+        let value = match serde_json::from_str::<Box<RawValue>>(value) {
+            Ok(value) => value,
+            Err(_) => serde_json::value::to_raw_value(value).map_err(|error| wrong(error.to_string()))?,
+        };
+        args.retain(|(known, _)| known != name);
+        args.push((name.into(), value));
+    }
+    let args = serde_json::value::to_raw_value(&Members(args)).map_err(|error| wrong(error.to_string()))?;
+    let request = Request {
+        tool: &call.tool,
+        action: call.action.as_deref(),
+        args,
+        session_key: call.session.as_deref(),
+        dry_run: call.dry_run,
+    };
+    serde_json::to_string(&request).map_err(|error| wrong(error.to_string()))
+}
+
+/// An object's members, in order.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> serde::de::Visitor<'de> for Object {
+            type Value = Members;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// Sends the call and reads the answer.
+///
+/// # Errors
+/// Why there is no result.
+pub fn invoke(call: &Call, place: &Place, secret: Option<&Secret>) -> Result<Said, Fault> {
+    let body = body(call)?;
+    let mut request = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n",
+        place.path,
+        place.authority,
+        body.len()
+    )
+    .into_bytes();
+    if let Some(secret) = secret {
+        request.extend_from_slice(b"Authorization: Bearer ");
+        request.extend_from_slice(secret.reveal());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body.as_bytes());
+    let answer = exchange(place, &request);
+    request.fill(0);
+    std::hint::black_box(&request);
+    let (status, content) = read_answer(&answer?)?;
+    said(status, &content)
+}
+
+fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
+    let authority = &place.authority;
+    let lost = |error: std::io::Error| Fault::Unreachable(format!("{authority}: {error}; is the gateway running?"));
+    let addresses = authority.to_socket_addrs().map_err(lost)?;
+    let mut last = Fault::Unreachable(format!("{authority}: no address"));
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CLIENT_CONNECT_SECS) {
+            Ok(mut stream) => {
+                stream.set_read_timeout(Some(CLIENT_SECS)).map_err(lost)?;
+                stream.set_write_timeout(Some(CLIENT_SECS)).map_err(lost)?;
+                stream.write_all(request).map_err(lost)?;
+                let mut answer = Vec::new();
+                stream.take(CLIENT_ANSWER_BYTES).read_to_end(&mut answer).map_err(lost)?;
+                return Ok(answer);
+            }
+            Err(error) => last = lost(error),
+        }
+    }
+    Err(last)
+}
+
+fn read_answer(bytes: &[u8]) -> Result<(u16, Vec<u8>), Fault> {
+    let strange = || Fault::Unreachable("the answer is not HTTP; is that port a toolgate's?".into());
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut fields);
+    match head.parse(bytes) {
+        Ok(httparse::Status::Complete(end)) => {
+            Ok((head.code.ok_or_else(strange)?, bytes.get(end..).unwrap_or_default().to_vec()))
+        }
+        _ => Err(strange()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    ok: Option<bool>,
+    result: Option<ResultBody>,
+    error: Option<ErrorBody>,
+}
+
+#[derive(Deserialize)]
+struct ResultBody {
+    #[serde(default)]
+    content: Vec<ContentBody>,
+    details: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct ContentBody {
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    status: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(rename = "type")]
+    kind: String,
+    message: String,
+}
+
+fn said(status: u16, content: &[u8]) -> Result<Said, Fault> {
+    let reply: Reply = serde_json::from_slice(content)
+        .map_err(|_| Fault::Refused(format!("status {status}: {}", String::from_utf8_lossy(content).trim())))?;
+    if let Some(error) = reply.error {
+        let hint = if status == 401 { "; `toolgate token` shows the token of a gateway on this machine" } else { "" };
+        return Err(Fault::Refused(format!("{}: {}{hint}", error.kind, error.message)));
+    }
+    let result = reply.result.filter(|_| reply.ok == Some(true));
+    let result = result.ok_or_else(|| Fault::Refused(format!("status {status} without a result")))?;
+    let details = result.details.map(|details| details.get().to_owned()).unwrap_or_default();
+    let status = serde_json::from_str::<Details>(&details).ok().and_then(|details| details.status);
+    let good = !matches!(status.as_ref().map(|s| s.get()), Some(r#""error""# | r#""forbidden""#));
+    Ok(Said { details, text: result.content.into_iter().map(|part| part.text).collect::<Vec<_>>().join("\n"), good })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let check = |url: &str, expected: Option<(&str, &str)>| {
+            let got = place(url).ok();
+            assert_eq!(got.as_ref().map(|p| (p.authority.as_str(), p.path.as_str())), expected, "{url}");
+        };
+        check("http://pi", Some(("pi:18789", "/tools/invoke")));
+        check("http://pi:1/", Some(("pi:1", "/tools/invoke")));
+        check("http://[::1]", Some(("[::1]:18789", "/tools/invoke")));
+        check("http://[::1]:2/x/", Some(("[::1]:2", "/x")));
+        check("https://pi", None);
+        check("pi:1", None);
+        check("http://", None);
+    }
+
+    #[test]
+    fn arguments() {
+        let check = |json: Option<&str>, arg: &[&str], expected: Option<&str>| {
+            let call = Call {
+                json: json.map(String::from),
+                arg: arg.iter().map(|a| (*a).to_owned()).collect(),
+                ..Call::of("t")
+            };
+            let expected = expected.map(|args| format!(r#"{{"tool":"t","args":{args}}}"#));
+            assert_eq!(body(&call).ok(), expected, "{json:?} {arg:?}");
+        };
+        check(None, &[], Some("{}"));
+        check(
+            Some(r#"{"a":1}"#),
+            &["b=2", "c=x", "d=00:11", "e=\"5\"", "f="],
+            Some(r#"{"a":1,"b":2,"c":"x","d":"00:11","e":"5","f":""}"#),
+        );
+        check(Some(r#"{"a":1}"#), &["a=2"], Some(r#"{"a":2}"#));
+        check(Some("[1]"), &[], None);
+        check(Some("{"), &[], None);
+        check(None, &["novalue"], None);
+    }
+}

@@ -1,0 +1,265 @@
+//! Flags, files and environment → the settings to run with, or every reason why not. Reads; only [`Settled::token`] may write.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::args::{Run, Toolgate};
+use crate::config::{self, Bind, Config, Level, Overrides, SecretRef};
+use crate::gate::auth::Mode;
+use crate::gate::secret::Secret;
+use crate::limits::CONFIG_BYTES_MAX;
+use crate::serve::files::{self, Care};
+
+/// What is wrong, one line each.
+pub type Findings = Vec<String>;
+
+/// A configuration and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The checked values.
+    pub config: Config,
+    /// The file; `None` when the built-in defaults hold.
+    pub path: Option<PathBuf>,
+    /// What does not keep the gateway from starting.
+    pub warnings: Findings,
+}
+
+/// Everything `run` needs to know.
+#[derive(Debug)]
+pub struct Settled {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// The mode in force.
+    pub mode: Mode,
+    /// The addresses in force.
+    pub bind: Bind,
+    /// The shared token.
+    pub token: Option<Secret>,
+    /// Whether that token is the one this gateway made for itself.
+    pub kept: bool,
+    /// The shared password.
+    pub password: Option<Secret>,
+}
+
+/// The environment, with a blank variable counted as absent.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+fn directory(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The configuration file: a named one must exist, the usual places need not. Source: contract cli.md, Files.
+fn find(flag: Option<&Path>) -> Option<(PathBuf, bool)> {
+    let named =
+        flag.map(Path::to_owned).or_else(|| directory("TOOLGATE_CONFIG")).or_else(|| directory("OPENCLAW_CONFIG_PATH"));
+    if let Some(path) = named {
+        return Some((path, true));
+    }
+    let home = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
+    let places = [Some(PathBuf::from("/etc")), home];
+    places
+        .into_iter()
+        .flatten()
+        .map(|place| place.join("toolgate/toolgate.json5"))
+        .find(|path| path.symlink_metadata().is_ok())
+        .map(|path| (path, false))
+}
+
+/// The directory for what the gateway keeps. Source: contract cli.md, Files.
+///
+/// # Errors
+/// When nothing says where it is.
+pub fn state_directory(flag: Option<&Path>) -> Result<PathBuf, String> {
+    // systemd separates several with colons; the first is ours.
+    let service = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let home = || directory("XDG_STATE_HOME").or_else(|| directory("HOME").map(|home| home.join(".local/state")));
+    flag.map(Path::to_owned)
+        .or_else(|| directory("TOOLGATE_STATE_DIR"))
+        .or(service)
+        .or_else(|| home().map(|home| home.join("toolgate")))
+        .ok_or_else(|| "no state directory: set --state-dir, TOOLGATE_STATE_DIR or HOME".into())
+}
+
+/// Where the configuration file is; `None` when the built-in defaults hold.
+pub fn place(globals: &Toolgate) -> Option<PathBuf> {
+    find(globals.config.as_deref()).map(|(path, _)| path)
+}
+
+/// The text of the configuration file at `path`.
+///
+/// # Errors
+/// Why it is not read.
+pub fn text(path: &Path) -> Result<String, String> {
+    let bytes = files::read(path, Care::Plain, CONFIG_BYTES_MAX as u64).map_err(|fault| fault.to_string())?;
+    String::from_utf8(bytes).map_err(|error| format!("{}: is not UTF-8: {error}", path.display()))
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Every finding, warnings too, when there is an error among them.
+pub fn load(globals: &Toolgate) -> Result<Loaded, Findings> {
+    let Some(path) = place(globals) else {
+        return Ok(Loaded { config: Config::default(), path: None, warnings: Vec::new() });
+    };
+    let text = text(&path).map_err(|finding| vec![finding])?;
+    let outcome = config::read(&text, &variable);
+    let refused = outcome.refused();
+    let shown = |level: Level| if level == Level::Warning && refused { "warning: " } else { "" };
+    let findings: Findings = outcome.findings.iter().map(|f| format!("{}{f}", shown(f.level))).collect();
+    if refused {
+        let count = findings.iter().filter(|finding| !finding.starts_with("warning: ")).count();
+        let heading = format!("{}: {count} {}:", path.display(), if count == 1 { "error" } else { "errors" });
+        return Err(std::iter::once(heading).chain(findings).collect());
+    }
+    Ok(Loaded { config: outcome.config, path: Some(path), warnings: findings })
+}
+
+/// Resolves a secret that the configuration refers to.
+fn resolve(key: &str, secret: &SecretRef) -> Result<Secret, String> {
+    match secret {
+        SecretRef::Env { name, .. } => variable(name)
+            .and_then(|text| Secret::new(&text))
+            .ok_or_else(|| format!("{key}: the environment variable {name} is not set")),
+        SecretRef::File { path, .. } => {
+            files::read_secret(Path::new(path), Care::Secret).map_err(|fault| format!("{key}: {fault}"))
+        }
+        SecretRef::Text(secret) => Ok(secret.clone()),
+    }
+}
+
+/// A secret from outside the configuration: flag, service credential, environment, in this order.
+fn outside(flag: Option<&Path>, credential: &str, name: &str) -> Result<Option<Secret>, String> {
+    if let Some(path) = flag {
+        return files::read_secret(path, Care::Secret).map(Some).map_err(|fault| format!("--token-file: {fault}"));
+    }
+    if let Some(path) = directory("CREDENTIALS_DIRECTORY").map(|d| d.join(credential)).filter(|p| p.exists()) {
+        return files::read_secret(&path, Care::Credential).map(Some).map_err(|fault| fault.to_string());
+    }
+    Ok(variable(name).and_then(|text| Secret::new(&text)))
+}
+
+/// The path of the generated token.
+///
+/// # Errors
+/// When nothing says where the state directory is.
+pub fn token_path(globals: &Toolgate) -> Result<PathBuf, String> {
+    Ok(state_directory(globals.state_dir.as_deref())?.join("token"))
+}
+
+/// Reads everything `run` would and settles what is in force. Changes nothing: a token that would be generated is absent.
+///
+/// # Errors
+/// Every reason why the gateway must not start.
+pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
+    let loaded = load(globals)?;
+    let gateway = &loaded.config.gateway;
+    let mut wrong = Findings::new();
+    let mut keep = |result: Result<Option<Secret>, String>| {
+        result.unwrap_or_else(|text| {
+            wrong.push(text);
+            None
+        })
+    };
+    let auth = flags.auth.as_deref().map(|word| {
+        config::mode(word).ok_or_else(|| format!("--auth {word}: is not one of none, password, token, trusted-proxy"))
+    });
+    let auth = auth.transpose().map_err(|text| vec![text])?;
+    // The flag names the secret of the mode in force.
+    let password_mode = auth.or(gateway.auth_mode) == Some(Mode::Password);
+    let flag = flags.token_file.as_deref();
+    let other_token = keep(outside(flag.filter(|_| !password_mode), "token", "OPENCLAW_GATEWAY_TOKEN"));
+    let other_password = keep(outside(flag.filter(|_| password_mode), "password", "OPENCLAW_GATEWAY_PASSWORD"));
+    let own_token = keep(gateway.token.as_ref().map(|s| resolve("gateway.auth.token", s)).transpose());
+    let own_password = keep(gateway.password.as_ref().map(|s| resolve("gateway.auth.password", s)).transpose());
+    let overrides = Overrides { auth, token: other_token.is_some(), password: other_password.is_some() };
+    let mode = config::resolve_mode(&loaded.config, &overrides)
+        .map_err(|finding| wrong.push(finding.to_string()))
+        .unwrap_or_default();
+    let bind = match flags.bind.as_deref().map(|word| config::bind(word, gateway.custom_host)) {
+        Some(Err(text)) => {
+            wrong.push(format!("--bind: {text}"));
+            gateway.bind
+        }
+        Some(Ok(bind)) => bind,
+        None => gateway.bind,
+    };
+    wrong.extend(config::refusals(&loaded.config, mode, bind).iter().map(ToString::to_string));
+    if bind == Bind::Tailnet {
+        wrong.push("gateway.bind: tailnet is not served by this version; bind loopback and let `tailscale serve` reach it, or bind custom".into());
+    }
+    let (mut token, mut kept) = (own_token.or(other_token), false);
+    if mode == Mode::Token && token.is_none() && wrong.is_empty() {
+        token = kept_token(globals).unwrap_or_else(|text| {
+            wrong.push(text);
+            None
+        });
+        kept = token.is_some();
+    }
+    let password = own_password.or(other_password);
+    for (name, secret) in [("token", &token), ("password", &password)] {
+        if secret.as_ref().is_some_and(|s| std::str::from_utf8(s.reveal()).is_ok_and(config::sample)) {
+            wrong.push(format!("the {name} is a sample that everybody knows; choose your own"));
+        }
+    }
+    if wrong.is_empty() { Ok(Settled { loaded, mode, bind, token, kept, password }) } else { Err(wrong) }
+}
+
+/// The generated token, where one was generated.
+fn kept_token(globals: &Toolgate) -> Result<Option<Secret>, String> {
+    let path = token_path(globals)?;
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    files::read_secret(&path, Care::Secret).map(Some).map_err(|fault| fault.to_string())
+}
+
+impl Settled {
+    /// The token in force, when this gateway made it for itself.
+    pub fn kept_token(&self) -> Option<Secret> {
+        self.token.clone().filter(|_| self.kept)
+    }
+
+    /// Generates the token where mode `token` has none. Returns the file it was written to.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub fn generate_token(&mut self, globals: &Toolgate) -> Result<Option<PathBuf>, String> {
+        if self.mode != Mode::Token || self.token.is_some() {
+            return Ok(None);
+        }
+        let path = token_path(globals)?;
+        let hint = "name a writable --state-dir or give a token with --token-file";
+        self.kept = true;
+        self.token = Some(files::write_token(&path).map_err(|fault| format!("cannot keep a token: {fault}; {hint}"))?);
+        Ok(Some(path))
+    }
+}
+
+/// The secret a client sends: flag, environment, configuration, credential, generated token. Clients ask the
+/// environment first. Source: contract http.md §2.2.
+///
+/// # Errors
+/// Why the named file is not used.
+pub fn client_secret(globals: &Toolgate, flag: Option<&Path>) -> Result<Option<Secret>, String> {
+    if let Some(path) = flag {
+        return files::read_secret(path, Care::Secret).map(Some).map_err(|fault| format!("--token-file: {fault}"));
+    }
+    for name in ["OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD"] {
+        if let Some(secret) = variable(name).and_then(|text| Secret::new(&text)) {
+            return Ok(Some(secret));
+        }
+    }
+    let flags = Run::default();
+    match settle(globals, &flags) {
+        Ok(settled) => Ok(match settled.mode {
+            Mode::Password | Mode::TrustedProxy => settled.password,
+            Mode::None => None,
+            Mode::Token => settled.token,
+        }),
+        // A client may run where the gateway's own files cannot be read.
+        Err(_) => Ok(None),
+    }
+}

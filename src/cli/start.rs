@@ -1,0 +1,196 @@
+//! `toolgate run`: settings → listeners and a gateway.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use log::LevelFilter;
+
+use super::args::{Run, Toolgate};
+use super::load::{self, Findings, Settled};
+use super::{complain, desk, exit, refuse, say};
+use crate::api::Settings;
+use crate::config::{self, Config, Limits};
+use crate::gate::Rules;
+use crate::gate::auth::Mode;
+use crate::gate::policy::Policy;
+use crate::gate::secret::Secret;
+use crate::limits::PORT_DEFAULT;
+use crate::serve::gateway::Gateway;
+use crate::serve::http::Bounds;
+use crate::serve::reload::{Fixed, Hands, Regime};
+use crate::serve::{self, Crowd, listen};
+use crate::tool::{self, Host};
+
+/// Runs the gateway until it is told to stop.
+pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
+    serve::log::start(flags.log_level.unwrap_or(LevelFilter::Info));
+    let mut settled = match load::settle(asked, flags) {
+        Ok(settled) => settled,
+        Err(findings) => return refuse(&findings),
+    };
+    for warning in &settled.loaded.warnings {
+        log::warn!("config {warning}");
+    }
+    match settled.generate_token(asked) {
+        Ok(Some(path)) => log::warn!("token_created file={} show=\"toolgate token\"", path.display()),
+        Ok(None) => {}
+        Err(text) => return refuse(&[text]),
+    }
+    let port = port(flags, &settled);
+    let listeners = match listen::open(settled.bind, port) {
+        Ok(listeners) => listeners,
+        Err(text) => {
+            complain(&text);
+            return exit::FAILED;
+        }
+    };
+    let addresses = listen::addresses(&listeners);
+    let limits = settled.loaded.config.gateway.limits;
+    let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, ..Bounds::default() };
+    let crowd = Crowd { most: limits.connections, most_per_peer: limits.connections_per_peer };
+    let fixed = Fixed { bind: settled.bind, port, limits, addresses: addresses.clone() };
+    let standing = Rc::new(Standing { asked, flags, fixed, kept: RefCell::new(settled.kept_token()) });
+    let regime = standing.regime(settled);
+    let host = host(asked, &regime.rules.policy);
+    let gateway = Gateway::new(regime, host, hands(standing));
+    let ready = move || {
+        for address in &addresses {
+            log::info!("listen address={address}");
+            say(&format!("listening on http://{address}\n"));
+        }
+    };
+    // What a reload finds wrong is in the log by then.
+    let hangup = |gateway: &Rc<Gateway>| _ = gateway.reload("SIGHUP");
+    match serve::run(gateway, bounds, crowd, listeners, ready, hangup) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            complain(&format!("cannot serve: {error}"));
+            exit::FAILED
+        }
+    }
+}
+
+/// The port in force.
+fn port(flags: &Run, settled: &Settled) -> u16 {
+    flags.port.or(settled.loaded.config.gateway.port).unwrap_or(PORT_DEFAULT)
+}
+
+/// What a reload has in common with the start.
+struct Standing {
+    asked: &'static Toolgate,
+    flags: &'static Run,
+    fixed: Fixed,
+    /// The token in force, when the gateway made it: it stays so even if its file is gone.
+    kept: RefCell<Option<Secret>>,
+}
+
+/// What the gateway reads files and flags with.
+fn hands(standing: Rc<Standing>) -> Hands {
+    let shown = Rc::clone(&standing);
+    let addresses = standing.fixed.addresses.clone();
+    Hands {
+        reload: Box::new(move || {
+            let settled = standing.settle().map_err(|mut findings| {
+                // The heading is for people who read findings on a terminal.
+                findings.retain(|finding| !finding.ends_with(':'));
+                findings
+            })?;
+            for warning in &settled.loaded.warnings {
+                log::warn!("config {warning}");
+            }
+            *standing.kept.borrow_mut() = settled.kept_token();
+            Ok(standing.regime(settled))
+        }),
+        document: Box::new(move || {
+            let settled = shown.settle().map(|settled| settled.loaded.warnings);
+            desk::document(load::place(shown.asked), &settled)
+        }),
+        lookup: Box::new(desk::lookup),
+        addresses,
+    }
+}
+
+impl Standing {
+    /// Reads everything again. Changes nothing.
+    fn settle(&self) -> Result<Settled, Findings> {
+        let mut settled = load::settle(self.asked, self.flags)?;
+        let bind = self.fixed.bind;
+        // The listeners stay where they are, so what must not be served there must not come into force.
+        if settled.bind != bind {
+            let refused = config::refusals(&settled.loaded.config, settled.mode, bind);
+            if !refused.is_empty() {
+                let stays = "(the addresses listened on change at a restart only)";
+                return Err(refused.iter().map(|finding| format!("{finding} {stays}")).collect());
+            }
+        }
+        if settled.mode == Mode::Token && settled.token.is_none() {
+            settled.token.clone_from(&self.kept.borrow());
+            settled.kept = true;
+            if settled.token.is_none() {
+                let text =
+                    "gateway.auth.token: there is no token; set this key, or make one with `toolgate token rotate`";
+                return Err(vec![text.into()]);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// What comes into force.
+    fn regime(&self, settled: Settled) -> Regime {
+        let port = port(self.flags, &settled);
+        let Settled { loaded, mode, bind, token, password, .. } = settled;
+        let Config { gateway, rules, .. } = loaded.config;
+        let mut rules = with_tools(rules);
+        (rules.auth.mode, rules.auth.token, rules.auth.password) = (mode, token, password);
+        add_names(&mut rules, &self.fixed);
+        for (source, entry) in rules.policy.unknown_entries() {
+            log::warn!("policy_unknown_entry source={source} entry={}", serve::log::Shown(&entry));
+        }
+        let settings = Settings {
+            user_field: gateway.user_header,
+            required_fields: gateway.required_headers,
+            transport_security: gateway.hsts.map(Rc::from),
+        };
+        let held = self.fixed.held(bind, port, &gateway.limits);
+        let Limits { calls, tool_result_bytes, .. } = gateway.limits;
+        Regime { rules, settings, calls, result_bytes: tool_result_bytes, held }
+    }
+}
+
+/// What tools see.
+pub(super) fn host(asked: &Toolgate, policy: &Policy) -> Host {
+    let host = Host::new(asked.sysroot.clone().unwrap_or_else(|| PathBuf::from("/")), &policy.agents);
+    host.set_main_key(policy.session.main_key.as_deref());
+    host
+}
+
+/// Tells the policy which tools and groups there are.
+pub(super) fn with_tools(mut rules: Rules) -> Rules {
+    for tool in &tool::TOOLS {
+        rules.policy.known.push(tool.name.to_owned());
+        if tool.tier == tool::Tier::Break {
+            rules.policy.http_deny_more.push(tool.name.to_owned());
+        }
+    }
+    rules.policy.groups = tool::groups();
+    rules
+}
+
+/// The host names that follow from where the gateway listens: literals, `localhost`, the machine's name, alone and in
+/// `.local`. On all addresses any literal will do, because no browser can be tricked into sending one.
+fn add_names(rules: &mut Rules, fixed: &Fixed) {
+    let names = &mut rules.names;
+    for address in &fixed.addresses {
+        match address.ip() {
+            ip if ip.is_unspecified() => names.any_literal = true,
+            ip => names.hosts.push(ip.to_string()),
+        }
+    }
+    names.hosts.push("localhost".into());
+    let machine = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    if !machine.is_empty() {
+        names.hosts.push(format!("{machine}.local"));
+        names.hosts.push(machine);
+    }
+}
