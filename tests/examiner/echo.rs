@@ -1,0 +1,100 @@
+//! The examiner's door: the product's own listener, connection loop, parser and bounds around a handler that answers
+//! every request with its own body. For conformance suites that want an echo; loopback only.
+//!
+//! `cargo run --release --example echo -- --port 0` prints `listening on http://127.0.0.1:PORT`.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use argh::FromArgs;
+use toolgate::api::{self, Answer, Note};
+use toolgate::limits;
+use toolgate::serve::http::{Body, Bounds, Opened, Service};
+use toolgate::serve::{self, Crowd, listen};
+use toolgate::wire::body::Framing;
+use toolgate::wire::head::Head;
+use toolgate::wire::reply::Reply;
+
+/// Answers every request with its own body.
+#[derive(FromArgs)]
+struct Echo {
+    /// port on 127.0.0.1; 0 = any (default)
+    #[argh(option, default = "0")]
+    port: u16,
+    /// largest body, in bytes (default: the product's)
+    #[argh(option, default = "limits::BODY_BYTES_MAX")]
+    body_bytes: usize,
+    /// connections in all and of one peer (default: 256)
+    #[argh(option, default = "limits::CONNECTIONS_DEFAULT")]
+    connections: usize,
+    /// seconds for a head (default: the product's)
+    #[argh(option)]
+    head_secs: Option<u64>,
+    /// seconds for a body (default: the product's)
+    #[argh(option)]
+    body_secs: Option<u64>,
+    /// seconds between requests (default: the product's)
+    #[argh(option)]
+    idle_secs: Option<u64>,
+}
+
+struct Handler;
+
+impl Service for Handler {
+    type Ticket = ();
+
+    fn open(&self, head: &Head, _: Framing, _: IpAddr) -> Opened<()> {
+        match api::expects_continue(head) {
+            Ok(expects) => Opened::Body { ticket: (), expects },
+            Err(fault) => Opened::Answer(fault.answer()),
+        }
+    }
+
+    async fn answer(&self, _: (), body: Body, _: IpAddr) -> Answer {
+        Answer { reply: Reply::json(200, body.content), note: Note::default() }
+    }
+
+    fn note(&self, _: &Answer, _: IpAddr) {}
+
+    fn seated(&self, _: &Rc<listen::Seats>) {}
+
+    fn late(&self, _: Duration) {}
+
+    fn transport_security(&self) -> Option<Rc<str>> {
+        None
+    }
+}
+
+fn main() -> ExitCode {
+    let echo: Echo = argh::from_env();
+    let product = Bounds::default();
+    let secs = |given: Option<u64>, own: Duration| given.map_or(own, Duration::from_secs);
+    let bounds = Bounds {
+        body_bytes: echo.body_bytes,
+        body_pool_bytes: limits::BODY_POOL_BYTES_CEILING.max(echo.body_bytes),
+        answer_pool_bytes: limits::BODY_POOL_BYTES_CEILING.max(echo.body_bytes),
+        head: secs(echo.head_secs, product.head),
+        body: secs(echo.body_secs, product.body),
+        idle: secs(echo.idle_secs, product.idle),
+    };
+    let crowd = Crowd { most: echo.connections, most_per_peer: echo.connections };
+    let run = || {
+        let listener = listen::open_one(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), echo.port))?;
+        let address = listener.local_addr()?;
+        let ready = move || {
+            let mut out = std::io::stdout().lock();
+            _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+        };
+        serve::run(Handler, bounds, crowd, vec![listener], ready, |_| {})
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            _ = writeln!(std::io::stderr(), "echo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

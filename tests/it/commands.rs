@@ -1,0 +1,335 @@
+//! The commands other than `run`: what they print and how they end.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, program, root, run, until};
+
+/// Runs a command in `dir` under the configuration and state directory there.
+fn command(dir: &Dir, args: &[&str]) -> Finished {
+    let (config, state) = (dir.path("toolgate.json5"), dir.path("state"));
+    let mut all = args.to_vec();
+    let (config, state) = (config.to_string_lossy(), state.to_string_lossy());
+    if !args.contains(&"--config") {
+        all.extend(["--config", &config]);
+    }
+    all.extend(["--state-dir", &state]);
+    run(program(dir, &all))
+}
+
+fn under(config: &str) -> Dir {
+    let dir = Dir::new();
+    dir.write("toolgate.json5", 0o600, config);
+    dir
+}
+
+/// Command lines and the code they end with; no configuration is needed.
+const LINES: [(&[&str], i32); 24] = [
+    (&["--help"], 0),
+    (&["-h"], 0),
+    (&["--version"], 0),
+    (&["-V"], 0),
+    (&["run", "--help"], 0),
+    (&["run", "-h"], 0),
+    (&["run", "-V"], 0),
+    (&["check", "-h"], 0),
+    (&["tools", "-h"], 0),
+    (&["call", "-h"], 0),
+    (&["explain", "-h"], 0),
+    (&["token", "-h"], 0),
+    (&["--nonsense"], 64),
+    (&["run", "--nonsense"], 64),
+    (&["run", "--port"], 64),
+    (&["run", "--port", "x"], 64),
+    (&["run", "--port=65536"], 64),
+    (&["run", "--log-level", "loud"], 64),
+    (&["nonsense"], 64),
+    (&["call"], 64),
+    (&["explain"], 64),
+    (&["explain", "tts", "more"], 64),
+    (&["check", "--nonsense"], 64),
+    (&["token", "nonsense"], 64),
+];
+
+#[test]
+fn command_lines() {
+    let dir = Dir::new();
+    for (args, code) in LINES {
+        let finished = run(program(&dir, args));
+        assert_eq!(finished.code, code, "{args:?}: {finished:?}");
+        let (said, silent) = if code == 0 { (&finished.out, &finished.log) } else { (&finished.log, &finished.out) };
+        assert!(!said.trim().is_empty() && silent.is_empty(), "{args:?} speaks on the other stream: {finished:?}");
+        assert!(!finished.text().contains('\u{1b}'), "{args:?}: colours without a terminal: {finished:?}");
+    }
+    let version = run(program(&dir, &["-V"])).out;
+    assert_eq!(version, format!("toolgate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let dir = under(CONFIG);
+    for args in [&["--help"][..], &["-V"], &["tools"], &["tools", "--json"], &["check"]] {
+        let config = dir.path("toolgate.json5");
+        let mut all = args.to_vec();
+        let config = config.to_string_lossy();
+        if !args[0].starts_with('-') {
+            all.extend(["--config", &config]);
+        }
+        let (reader, writer) = UnixStream::pair().expect("a socket pair");
+        drop(reader);
+        let status = program(&dir, &all).stdout(OwnedFd::from(writer)).status().expect("start the program");
+        assert_eq!(status.code(), Some(0), "{args:?} into a closed pipe");
+    }
+}
+
+#[test]
+fn check_says_everything_and_changes_nothing() {
+    let dir = under(CONFIG);
+    let finished = command(&dir, &["check"]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(!dir.path("state").exists(), "check made a state directory");
+    let wrong = "{ // a comment
+        gateway: { prot: 1, auth: { mode: \"tokn\" }, limits: { calls: -1 } }, tols: {}, models: { x: 1 },
+    }";
+    let dir = under(wrong);
+    let finished = command(&dir, &["check"]);
+    assert_eq!(finished.code, 78, "{finished:?}");
+    for word in ["gateway.prot", "port", "gateway.auth.mode", "gateway.limits.calls", "tols", "tools", "models"] {
+        assert!(finished.text().contains(word), "nothing about {word}: {finished:?}");
+    }
+    // `run` says the same.
+    let ran = command(&dir, &["run", "--port=0"]);
+    assert_eq!(ran.code, 78, "{ran:?}");
+    for word in ["gateway.prot", "gateway.auth.mode", "gateway.limits.calls", "tols"] {
+        assert!(ran.log.contains(word), "run says nothing about {word}: {ran:?}");
+    }
+    // The reference's own sections are a warning, not an error.
+    let finished =
+        command(&under("{ models: { x: 1 }, gateway: { auth: { token: \"sekret-token-123456\" } } }"), &["check"]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(finished.text().contains("models"), "{finished:?}");
+    let secret = command(&under(CONFIG), &["check"]);
+    assert!(!secret.text().contains(TOKEN), "check prints the token: {secret:?}");
+}
+
+#[test]
+fn the_example_configuration_is_good() {
+    let dir = under(&fs::read_to_string(root().join("packaging/toolgate.json5")).expect("the example"));
+    let finished = command(&dir, &["check"]);
+    assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{finished:?}");
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let (_, rest) = readme.split_once("```json5\n").expect("an example in README.md");
+    // The example's token stands in a file that this machine does not have.
+    let example = rest
+        .split("```")
+        .next()
+        .expect("an end")
+        .replace("{ file: \"/etc/toolgate/token\" }", "\"sekret-token-123456\"");
+    let finished = command(&under(&example), &["check"]);
+    assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{finished:?}");
+}
+
+#[test]
+fn options_with_equals_signs_and_without_a_command() {
+    let dir = under(CONFIG);
+    let (config, state) = (dir.path("toolgate.json5"), dir.path("state"));
+    let (config, state) = (format!("--config={}", config.display()), format!("--state-dir={}", state.display()));
+    for args in
+        [vec!["check", &config, &state], vec![&config, &state, "check"], vec!["tools", &config, &state, "--json"]]
+    {
+        let finished = run(program(&dir, &args));
+        assert_eq!(finished.code, 0, "{args:?}: {finished:?}");
+    }
+    // `toolgate --port N` is `toolgate run --port N`: on a port that is taken it says so.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = format!("--port={}", taken.local_addr().expect("its number").port());
+    let finished = run(program(&dir, &[&port, &config, &state]));
+    assert_eq!(finished.code, 1, "{finished:?}");
+    // The environment names the configuration too.
+    let mut check = program(&dir, &["check"]);
+    check.env("TOOLGATE_CONFIG", dir.write("other.json5", 0o600, "{ gatway: {} }"));
+    check.env("TOOLGATE_STATE_DIR", dir.path("state"));
+    let finished = run(check);
+    assert_eq!(finished.code, 78, "{finished:?}");
+}
+
+/// The rows of `tools --json`, wherever they stand in it.
+pub fn rows(json: &str) -> Vec<Value> {
+    let value: Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e} in {json}"));
+    let rows = value.as_array().or_else(|| value["tools"].as_array());
+    rows.unwrap_or_else(|| panic!("no list of tools in {json}")).clone()
+}
+
+#[test]
+fn tools_are_listed() {
+    let dir = under(CONFIG);
+    let listed = |args: &[&str]| {
+        let finished = command(&dir, args);
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{args:?}: {finished:?}");
+        finished.out
+    };
+    let names = |json: &str| -> Vec<String> {
+        let rows = rows(json);
+        let named = rows.iter().map(|row| {
+            assert!(!row["tier"].is_null(), "a tool without a tier: {row}");
+            row["name"].as_str().unwrap_or_else(|| panic!("a tool without a name: {row}")).to_owned()
+        });
+        named.collect()
+    };
+    let (here, all) = (names(&listed(&["tools", "--json"])), names(&listed(&["tools", "--json", "--all"])));
+    let known = [
+        "agents_list",
+        "device_status",
+        "network_interfaces",
+        "service_status",
+        "session_status",
+        "sessions_history",
+        "sessions_list",
+        "storage_status",
+        "thermal_status",
+        "time_status",
+    ];
+    for name in known {
+        assert!(all.iter().any(|n| n == name), "{name} is unknown: {all:?}");
+    }
+    for name in ["agents_list", "device_status", "sessions_list", "time_status"] {
+        assert!(here.iter().any(|n| n == name), "{name} is not here: {here:?}");
+    }
+    assert!(here.iter().all(|name| all.contains(name)), "{here:?} beyond {all:?}");
+    assert!(here.is_sorted() && all.is_sorted(), "not in order");
+    let text = listed(&["tools"]);
+    assert!(here.iter().all(|name| text.contains(name.as_str())), "{text}");
+    let text = listed(&["tools", "--all"]);
+    assert!(all.iter().all(|name| text.contains(name.as_str())), "{text}");
+    assert!(!dir.path("state").exists(), "tools made a state directory");
+}
+
+/// Calls a running gateway.
+fn called(gateway: &Gateway, args: &[&str]) -> Finished {
+    let (url, file) = (gateway.url(), gateway.dir().write("given", 0o600, TOKEN));
+    let file = file.to_string_lossy();
+    let mut all = vec!["call"];
+    all.extend(args);
+    if !args.contains(&"--url") {
+        all.extend(["--url", &url]);
+    }
+    if !args.contains(&"--token-file") {
+        all.extend(["--token-file", &file]);
+    }
+    run(program(gateway.dir(), &all))
+}
+
+#[test]
+fn calls() {
+    let gateway = Gateway::start();
+    for args in [
+        &["device_status"][..],
+        &["time_status"],
+        &["sessions_list", "{}"],
+        &["sessions_list", "{\"limit\":1}"],
+        &["sessions_list", "--arg", "limit=1", "--arg=search=x"],
+        &["agents_list", "--session", "agent:ops:main"],
+        &["agents_list", "--session=main", "--dry-run"],
+        &["sessions_list", "--action", "list"],
+    ] {
+        let finished = called(&gateway, args);
+        assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{args:?}: {finished:?}");
+        let printed: Result<Value, _> = serde_json::from_str(&finished.out);
+        assert!(printed.is_ok_and(|v| v.is_object()), "{args:?} prints no result: {finished:?}");
+    }
+    let ops = called(&gateway, &["agents_list", "--session", "agent:ops:main"]);
+    assert!(ops.out.contains("\"ops\""), "the session arrives: {ops:?}");
+    let wrong = gateway.dir().write("wrong", 0o600, "wrong-wrong-wrong-wrong");
+    let wrong = wrong.to_string_lossy();
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let nobody = format!("http://{nobody}");
+    for (args, code, word) in [
+        (&["no_such_tool"][..], 1, "Tool not available: no_such_tool"),
+        (&["device_status", "--token-file", &wrong], 1, "Unauthorized"),
+        (&["device_status", "--arg", "nonsense=1"], 1, "nonsense"),
+        (&["device_status", "--url", &nobody], 69, "127.0.0.1"),
+        (&["device_status", "{"], 64, ""),
+        (&["device_status", "[1]"], 64, ""),
+        (&["device_status", "--arg", "novalue"], 64, "novalue"),
+        (&["device_status", "--url", "nonsense"], 64, "nonsense"),
+    ] {
+        let finished = called(&gateway, args);
+        assert_eq!((finished.code, finished.out.as_str()), (code, ""), "{args:?}: {finished:?}");
+        assert!(finished.log.contains(word), "{args:?} says nothing about {word:?}: {finished:?}");
+        assert!(!finished.log.contains(TOKEN) && !finished.log.contains("wrong-wrong"), "{args:?}: {finished:?}");
+    }
+    gateway.stop();
+}
+
+#[test]
+fn calls_find_the_generated_token() {
+    let gateway = Setup::new("{}").start();
+    let url = gateway.url();
+    let finished = command(gateway.dir(), &["call", "device_status", "--url", &url]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    gateway.stop();
+}
+
+#[test]
+fn status_says_how_the_gateway_is() {
+    let gateway = Gateway::start();
+    let url = gateway.url();
+    // The configuration that holds the token is about to break.
+    let token = gateway.dir().write("secret", 0o600, TOKEN);
+    let token = token.to_string_lossy();
+    let asked =
+        |more: &[&str]| command(gateway.dir(), &[&["status", "--url", &url, "--token-file", &token], more].concat());
+    let card = asked(&[]);
+    assert_eq!((card.code, card.log.as_str()), (0, ""), "{card:?}");
+    for line in [&format!("listening    {url}"), "connections  1", "calls        1 running of 8", "reload       none"] {
+        assert!(card.out.contains(line), "no {line:?}: {card:?}");
+    }
+    // A refused reload is remembered with its reason.
+    gateway.dir().write("toolgate.json5", 0o600, "{ gateway: { prot: 1 } }");
+    gateway.signal(Signal::HUP);
+    let told = until(SOON, || Some(asked(&["--json"])).filter(|json| json.out.contains("gateway.prot")));
+    let told = told.unwrap_or_else(|| panic!("nothing about the refused reload: {:?}", asked(&["--json"])));
+    let json: Value = serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {told:?}"));
+    assert_eq!((&json["last_reload"]["ok"], &json["last_reload"]["by"]), (&false.into(), &"SIGHUP".into()), "{json}");
+    assert!(json["resident_kb"].as_u64().is_some_and(|kilobytes| kilobytes > 100), "{json}");
+    let (_, dir) = gateway.stop_keeping();
+    let gone = command(&dir, &["status", "--url", &url]);
+    assert_eq!((gone.code, gone.out.as_str()), (69, ""), "{gone:?}");
+    assert!(gone.log.contains("is the gateway running?"), "{gone:?}");
+}
+
+#[test]
+fn tokens() {
+    let dir = under("{}");
+    let missing = command(&dir, &["token", "show"]);
+    assert_eq!((missing.code, missing.out.as_str()), (1, ""), "no token yet: {missing:?}");
+    assert!(!dir.path("state").exists(), "asking for the token made one");
+    let gateway = Setup::new("{}").dir(dir).start();
+    let (_, dir) = gateway.stop_keeping();
+    let path = dir.path("state/token");
+    let stored = || fs::read_to_string(&path).expect("the token").trim().to_owned();
+    let first = stored();
+    for args in [&["token"][..], &["token", "show"]] {
+        let shown = command(&dir, args);
+        assert_eq!((shown.code, shown.out.as_str()), (0, format!("{first}\n").as_str()), "{args:?}: {shown:?}");
+    }
+    let shown = command(&dir, &["token", "path"]);
+    assert_eq!((shown.code, shown.out.trim_end()), (0, &*path.to_string_lossy()), "{shown:?}");
+    let rotated = command(&dir, &["token", "rotate"]);
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    let second = stored();
+    assert!(second != first && second.len() == 48, "rotate left {second:?}");
+    assert_eq!(fs::metadata(&path).expect("the token").permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_dir(dir.path("state")).expect("the state directory").count(), 1, "a draft is left behind");
+    let shown = command(&dir, &["token", "show"]);
+    assert_eq!(shown.out.trim(), second, "{shown:?}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");
+    let refused = command(&dir, &["token", "show"]);
+    assert!(refused.code != 0 && !refused.text().contains(&second), "a token others can read is shown: {refused:?}");
+}

@@ -1,0 +1,16 @@
+//! The real program, driven from outside: what a peer, an operator and a supervisor can see of it.
+
+mod bounds;
+mod client;
+mod commands;
+mod golden;
+mod heads;
+mod life;
+mod policy;
+mod refusals;
+mod reload;
+mod rig;
+mod siege;
+mod source;
+mod strict;
+mod tidy;
