@@ -4,9 +4,13 @@
 //! JSON Schema, listings, policy groups) follows from the row. A row that is misplaced, doubled or takes a name that
 //! the policy reserves does not compile.
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! // A call cannot be made up outside this room, so no handler runs without a permit.
-//! let call = toolgate::tool::Call { session: todo!(), owner: true, args: todo!(), now: todo!() };
+//! use toolgate::gate::session::Session;
+//! use toolgate::tool::{Args, Call, Now};
+//! fn forge(session: Session, args: Args, now: Now) -> Call {
+//!     Call { session, owner: true, args, now }
+//! }
 //! ```
 
 mod adjtimex;
