@@ -2,7 +2,7 @@
 //!
 //! Contains no decision about a request: `wire` says what the bytes are and a [`Service`] says what to answer. While
 //! a connection waits for its next request it holds no buffer: everything a request needs lives in one boxed
-//! [`exchange`], which is gone when the answer is out.
+//! exchange, which is gone when the answer is out.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! tool: a [`Permit`] and checked arguments → what a tool found out. The handlers do the IO, nothing else here does.
 //!
-//! To add a tool: one row in [`table`], one handler in the file of its family. Everything else (argument checking,
+//! To add a tool: one row in `table.rs`, one handler in the file of its family. Everything else (argument checking,
 //! JSON Schema, listings, policy groups) follows from the row. A row that is misplaced, doubled or takes a name that
 //! the policy reserves does not compile.
 //!
