@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::Value;
 
 use crate::rig::{SOON, TOKEN};
@@ -196,7 +196,9 @@ impl Peer {
 
     /// Connects from another address of the loopback network.
     pub fn connect_from(to: SocketAddr, from: Ipv4Addr) -> io::Result<Peer> {
-        let socket: OwnedFd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        // Closed on exec: a gateway that another test starts meanwhile must not keep this connection open.
+        let socket: OwnedFd =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         rustix::net::bind(&socket, &SocketAddrV4::new(from, 0))?;
         rustix::net::connect(&socket, &to)?;
         Peer::over(TcpStream::from(socket))
@@ -204,7 +206,8 @@ impl Peer {
 
     /// Connects with the smallest receive buffer there is, so that unread answers soon stay with the gateway.
     pub fn connect_narrow(to: SocketAddr) -> io::Result<Peer> {
-        let socket: OwnedFd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        let socket: OwnedFd =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 1)?;
         rustix::net::connect(&socket, &to)?;
         Peer::over(TcpStream::from(socket))
