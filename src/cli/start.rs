@@ -18,7 +18,7 @@ use crate::gate::secret::Secret;
 use crate::limits::PORT_DEFAULT;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
-use crate::serve::reload::{Fixed, Hands, Regime};
+use crate::serve::reload::{Fixed, Hands, Listeners, Regime};
 use crate::serve::{self, Crowd, listen};
 use crate::tool::{self, Host};
 
@@ -49,9 +49,10 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     let limits = settled.loaded.config.gateway.limits;
     let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, ..Bounds::default() };
     let crowd = Crowd { most: limits.connections, most_per_peer: limits.connections_per_peer };
-    let fixed = Fixed { bind: settled.bind, port, limits, addresses: addresses.clone() };
-    let standing = Rc::new(Standing { asked, flags, fixed, kept: RefCell::new(settled.kept_token()) });
-    let regime = standing.regime(settled);
+    let fixed = Fixed { bind: settled.bind, port, limits, addresses: addresses.clone(), former: Vec::new() };
+    let (fixed, kept) = (RefCell::new(fixed), RefCell::new(settled.kept_token()));
+    let standing = Rc::new(Standing { asked, flags, fixed, kept });
+    let regime = standing.regime(settled, Vec::new());
     let host = host(asked, &regime.rules.policy);
     let gateway = Gateway::new(regime, host, hands(standing));
     let ready = move || {
@@ -80,7 +81,7 @@ fn port(flags: &Run, settled: &Settled) -> u16 {
 struct Standing {
     asked: &'static Toolgate,
     flags: &'static Run,
-    fixed: Fixed,
+    fixed: RefCell<Fixed>,
     /// The token in force, when the gateway made it: it stays so even if its file is gone.
     kept: RefCell<Option<Secret>>,
 }
@@ -88,7 +89,7 @@ struct Standing {
 /// What the gateway reads files and flags with.
 fn hands(standing: Rc<Standing>) -> Hands {
     let shown = Rc::clone(&standing);
-    let addresses = standing.fixed.addresses.clone();
+    let addresses = standing.fixed.borrow().addresses.clone();
     Hands {
         reload: Box::new(move || {
             let settled = standing.settle().map_err(|mut findings| {
@@ -96,11 +97,15 @@ fn hands(standing: Rc<Standing>) -> Hands {
                 findings.retain(|finding| !finding.ends_with(':'));
                 findings
             })?;
+            let listeners = standing.relocate(&settled);
+            if listeners.is_empty() {
+                standing.stay(&settled)?;
+            }
             for warning in &settled.loaded.warnings {
                 log::warn!("config {warning}");
             }
             *standing.kept.borrow_mut() = settled.kept_token();
-            Ok(standing.regime(settled))
+            Ok(standing.regime(settled, listeners))
         }),
         document: Box::new(move || {
             let settled = shown.settle().map(|settled| settled.loaded.warnings);
@@ -115,15 +120,6 @@ impl Standing {
     /// Reads everything again. Changes nothing.
     fn settle(&self) -> Result<Settled, Findings> {
         let mut settled = load::settle(self.asked, self.flags)?;
-        let bind = self.fixed.bind;
-        // The listeners stay where they are, so what must not be served there must not come into force.
-        if settled.bind != bind {
-            let refused = config::refusals(&settled.loaded.config, settled.mode, bind);
-            if !refused.is_empty() {
-                let stays = "(the addresses listened on change at a restart only)";
-                return Err(refused.iter().map(|finding| format!("{finding} {stays}")).collect());
-            }
-        }
         if settled.mode == Mode::Token && settled.token.is_none() {
             settled.token.clone_from(&self.kept.borrow());
             settled.kept = true;
@@ -136,14 +132,52 @@ impl Standing {
         Ok(settled)
     }
 
+    /// Opens the listeners that the new settings ask for, if they are others and can be opened beside those in use:
+    /// whoever cannot listen in the new place must not lose the old one. Empty = the listeners stay.
+    fn relocate(&self, settled: &Settled) -> Listeners {
+        let port = port(self.flags, settled);
+        let mut fixed = self.fixed.borrow_mut();
+        if (fixed.bind, fixed.port) == (settled.bind, port) {
+            return Vec::new();
+        }
+        // Whoever took any port has one now, and keeps it.
+        let taken = fixed.addresses.first().map_or(port, |address| address.port());
+        match listen::open(settled.bind, if port == 0 { taken } else { port }) {
+            Ok(listeners) => {
+                fixed.bind = settled.bind;
+                fixed.port = port;
+                fixed.former = std::mem::replace(&mut fixed.addresses, listen::addresses(&listeners));
+                for address in &fixed.addresses {
+                    log::info!("listen address={address}");
+                }
+                listeners
+            }
+            Err(text) => {
+                log::warn!("listeners_stay reason={}", serve::log::Shown(&text));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The listeners stay where they are, so what must not be served there must not come into force.
+    fn stay(&self, settled: &Settled) -> Result<(), Findings> {
+        let refused = config::refusals(&settled.loaded.config, settled.mode, self.fixed.borrow().bind);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let stays = "(these listeners cannot be changed without a restart)";
+        Err(refused.iter().map(|finding| format!("{finding} {stays}")).collect())
+    }
+
     /// What comes into force.
-    fn regime(&self, settled: Settled) -> Regime {
+    fn regime(&self, settled: Settled, listeners: Listeners) -> Regime {
         let port = port(self.flags, &settled);
         let Settled { loaded, mode, bind, token, password, .. } = settled;
         let Config { gateway, rules, .. } = loaded.config;
         let mut rules = with_tools(rules);
         (rules.auth.mode, rules.auth.token, rules.auth.password) = (mode, token, password);
-        add_names(&mut rules, &self.fixed);
+        let fixed = self.fixed.borrow();
+        add_names(&mut rules, &fixed);
         for (source, entry) in rules.policy.unknown_entries() {
             log::warn!("policy_unknown_entry source={source} entry={}", serve::log::Shown(&entry));
         }
@@ -152,9 +186,9 @@ impl Standing {
             required_fields: gateway.required_headers,
             transport_security: gateway.hsts.map(Rc::from),
         };
-        let held = self.fixed.held(bind, port, &gateway.limits);
+        let held = fixed.held(bind, port, &gateway.limits);
         let Limits { calls, tool_result_bytes, .. } = gateway.limits;
-        Regime { rules, settings, calls, result_bytes: tool_result_bytes, held }
+        Regime { rules, settings, calls, result_bytes: tool_result_bytes, held, listeners }
     }
 }
 
@@ -181,7 +215,7 @@ pub(super) fn with_tools(mut rules: Rules) -> Rules {
 /// `.local`. On all addresses any literal will do, because no browser can be tricked into sending one.
 fn add_names(rules: &mut Rules, fixed: &Fixed) {
     let names = &mut rules.names;
-    for address in &fixed.addresses {
+    for address in fixed.addresses.iter().chain(&fixed.former) {
         match address.ip() {
             ip if ip.is_unspecified() => names.any_literal = true,
             ip => names.hosts.push(ip.to_string()),

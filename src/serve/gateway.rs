@@ -1,15 +1,17 @@
 //! The gateway as a [`Service`]: hands what came to `api`, runs the tools it orders, writes one log line for each event.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use log::Level;
 
+use smol::channel::{self, Receiver, Sender};
+
 use super::audit::Audit;
 use super::http::{Body, Opened, Service};
-use super::listen::Seats;
+use super::listen::{self, Seats};
 use super::log::Shown;
 use super::pulse::Monitor;
 use super::reload::{Hands, Last, Regime};
@@ -39,7 +41,8 @@ pub struct Gateway {
     audit: Audit,
     reload: Box<dyn Fn() -> Result<Regime, Vec<String>>>,
     last_reload: RefCell<Option<Last>>,
-    addresses: Vec<SocketAddr>,
+    addresses: RefCell<Vec<SocketAddr>>,
+    moves: (Sender<Vec<TcpListener>>, Receiver<Vec<TcpListener>>),
     seats: RefCell<Option<Rc<Seats>>>,
 }
 
@@ -71,7 +74,8 @@ impl Gateway {
                 audit: Audit::default(),
                 reload,
                 last_reload: RefCell::default(),
-                addresses,
+                addresses: RefCell::new(addresses),
+                moves: channel::unbounded(),
                 seats: RefCell::default(),
             }
         })
@@ -124,6 +128,11 @@ impl Gateway {
         *self.settings.borrow_mut() = regime.settings;
         self.calls_most.set(regime.calls);
         self.host.result_bytes.set(regime.result_bytes);
+        if !regime.listeners.is_empty() {
+            *self.addresses.borrow_mut() = listen::addresses(&regime.listeners);
+            // It cannot fail: the channel has no bound, and this gateway holds both its ends.
+            _ = self.moves.0.try_send(regime.listeners);
+        }
     }
 
     /// How the gateway is: compact JSON, and a card for people.
@@ -134,7 +143,7 @@ impl Gateway {
             uptime_s: self.started.elapsed().as_secs(),
             resident_kb,
             resident_peak_kb,
-            listeners: self.addresses.iter().map(ToString::to_string).collect(),
+            listeners: self.addresses.borrow().iter().map(ToString::to_string).collect(),
             connections: self.seats.borrow().as_ref().map_or(0, |seats| seats.taken()),
             calls_running: self.calls.get(),
             calls_most: self.calls_most.get(),
@@ -278,6 +287,10 @@ impl Service for Rc<Gateway> {
 
     fn seated(&self, seats: &Rc<Seats>) {
         *self.seats.borrow_mut() = Some(Rc::clone(seats));
+    }
+
+    fn moves(&self) -> Receiver<Vec<TcpListener>> {
+        self.moves.1.clone()
     }
 
     fn late(&self, by: Duration) {

@@ -7,10 +7,12 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+
+use smol::channel::Receiver;
 
 use super::deadline::{Deadline, Deadlines, Expired};
 use super::listen::Seats;
@@ -60,6 +62,8 @@ pub trait Service: 'static {
     fn note(&self, answer: &Answer, peer: IpAddr);
     /// Is shown the places that connections sit in, at the start.
     fn seated(&self, seats: &Rc<Seats>);
+    /// Listeners that take the place of those in use, whenever some come.
+    fn moves(&self) -> Receiver<Vec<TcpListener>>;
     /// Is told how late a deadline was noticed.
     fn late(&self, by: Duration);
     /// The `Strict-Transport-Security` value to send.

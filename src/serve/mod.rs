@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use async_io::Timer;
 use async_signal::{Signal, Signals};
-use smol::{LocalExecutor, future, stream::StreamExt};
+use smol::{LocalExecutor, Task, future, stream::StreamExt};
 
 use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
 use http::{Bounds, Service, Shared};
@@ -59,12 +59,32 @@ pub fn run<S: Service>(
     let shared = Shared::new(service, bounds);
     let seats = Seats::new(listen::fit_to_descriptors(crowd.most), crowd.most_per_peer);
     shared.service.seated(&seats);
-    let mut accepting = Vec::new();
-    for listener in listeners {
-        let listener = reactor.watch(listener)?;
-        let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
-        accepting.push(executor.spawn(listen::accept(listener, reactor, shared, seats, Rc::clone(&executor))));
-    }
+    let accept = {
+        let (reactor, shared, seats, executor) =
+            (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
+        move |listeners: Vec<TcpListener>| -> std::io::Result<Vec<Task<()>>> {
+            let mut tasks = Vec::new();
+            for listener in listeners {
+                let listener = reactor.watch(listener)?;
+                let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
+                tasks.push(executor.spawn(listen::accept(listener, reactor, shared, seats, Rc::clone(&executor))));
+            }
+            Ok(tasks)
+        }
+    };
+    let mut accepting = accept(listeners)?;
+    let moves = shared.service.moves();
+    // Holds the listeners' tasks; dropped with them when the gateway stops.
+    let listening = executor.spawn(async move {
+        loop {
+            let Ok(listeners) = moves.recv().await else { return std::future::pending().await };
+            match accept(listeners) {
+                // The old listeners close; their connections stay.
+                Ok(tasks) => accepting = tasks,
+                Err(error) => ::log::error!("move_failed listeners={} error={error:?}", accepting.len()),
+            }
+        }
+    });
     let at_work = Rc::clone(&shared);
     // A task of its own: what is given to `run` is polled at every turn of the loop, and looking for signals costs a
     // system call.
@@ -73,7 +93,7 @@ pub fn run<S: Service>(
         let signal = next(&mut signals, || hangup(&shared.service)).await;
         ::log::info!("stop signal={} connections={}", name(signal), seats.taken());
         // Listeners close first, so that whoever comes now goes elsewhere; then everybody who only rests is sent home.
-        drop(accepting);
+        drop(listening);
         shared.stopping.set(true);
         shared.deadlines.end_rests();
         let finished = async {

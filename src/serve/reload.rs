@@ -1,12 +1,15 @@
 //! What a reload puts in force, and what the gateway remembers of the last one.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use crate::api::Settings;
 use crate::config::{Bind, Limits};
 use crate::gate::Rules;
 use crate::limits::RELOAD_FINDINGS;
 use crate::tool;
+
+/// Sockets that listen.
+pub type Listeners = Vec<TcpListener>;
 
 /// Everything a configuration decides that can change while the gateway runs. It is checked, and taken as a whole.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Regime {
     pub result_bytes: usize,
     /// Keys whose new value needs a restart.
     pub held: Vec<&'static str>,
+    /// Listeners that take the place of those in use; empty = they stay.
+    pub listeners: Listeners,
 }
 
 /// What lends the gateway its view of files and flags. Called on the loop, so nothing here may wait.
@@ -35,7 +40,7 @@ pub struct Hands {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// What was decided at start and holds until the end.
+/// Where the gateway listens, and what was decided at start and holds until the end.
 #[derive(Debug, Clone)]
 pub struct Fixed {
     /// The addresses asked for.
@@ -46,6 +51,8 @@ pub struct Fixed {
     pub limits: Limits,
     /// The addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// Those before: connections made there stay, and go on to name them as their host.
+    pub former: Vec<SocketAddr>,
 }
 
 impl Fixed {

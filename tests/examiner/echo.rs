@@ -4,12 +4,13 @@
 //! `cargo run --release --example echo -- --port 0` prints `listening on http://127.0.0.1:PORT`.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use argh::FromArgs;
+use smol::channel::Receiver;
 use toolgate::api::{self, Answer, Note};
 use toolgate::limits;
 use toolgate::serve::http::{Body, Bounds, Opened, Service};
@@ -60,6 +61,10 @@ impl Service for Handler {
     fn note(&self, _: &Answer, _: IpAddr) {}
 
     fn seated(&self, _: &Rc<listen::Seats>) {}
+
+    fn moves(&self) -> Receiver<Vec<TcpListener>> {
+        smol::channel::bounded(1).1
+    }
 
     fn late(&self, _: Duration) {}
 

@@ -91,6 +91,27 @@ fn what_needs_a_restart_is_said() {
 }
 
 #[test]
+fn listeners_move_when_they_can_and_connections_stay() {
+    let gateway = Setup::new(CONFIG).start();
+    let mut peer = gateway.peer();
+    assert_eq!(status(&mut peer, "time_status"), 200);
+    let (here, mut there) = (gateway.addr(), gateway.addr());
+    there.set_ip([127, 0, 0, 2].into());
+    let refused = |at| Peer::connect(at).is_err().then_some(());
+    write(&gateway, &config("bind: \"custom\", customBindHost: \"127.0.0.2\"", ""));
+    reload(&gateway, "reload by=SIGHUP");
+    assert_eq!(status(&mut Peer::connect(there).expect("the new place"), "time_status"), 200);
+    assert!(until(SOON, || refused(here)).is_some(), "the old place is still open");
+    assert_eq!(status(&mut peer, "time_status"), 200, "a connection of the old place stays");
+    assert!(gateway.log().contains(&format!("listen address={there}")), "{}", gateway.tail());
+    write(&gateway, CONFIG);
+    reload(&gateway, "reload by=SIGHUP");
+    assert_eq!(status(&mut gateway.peer(), "time_status"), 200, "and back");
+    assert!(until(SOON, || refused(there)).is_some(), "the other place is still open");
+    gateway.stop();
+}
+
+#[test]
 fn mode_none_does_not_come_into_force_on_addresses_of_others() {
     let gateway = Setup::new(&config("bind: \"lan\"", "")).start();
     write(&gateway, "{ gateway: { bind: \"loopback\", auth: { mode: \"none\" } } }");
