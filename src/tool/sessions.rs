@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::host::{Host, Visibility};
 use super::ledger::{Entry, Made};
 use super::{Call, Outcome, fit};
-use crate::gate::session::Session;
+use crate::gate::session::{self, Session};
 use crate::limits::SESSION_LIST_MESSAGES;
 
 const OUTSIDE_SELF: &str =
@@ -41,12 +41,7 @@ fn agent_of(host: &Host, key: &str) -> String {
     if key == "main" {
         return String::from("main");
     }
-    let lower = key.to_ascii_lowercase();
-    let mut parts = lower.split(':').filter(|part| !part.is_empty());
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some("agent"), Some(id), Some(_)) => id.to_owned(),
-        _ => host.default_agent(),
-    }
+    session::agent_of(key).unwrap_or_else(|| host.default_agent())
 }
 
 /// What a key says about its session: the reference's `kind` and `channel`.
