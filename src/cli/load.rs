@@ -50,12 +50,13 @@ fn directory(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The configuration file: a named one must exist, the usual places need not. Source: contract cli.md, Files.
-fn find(flag: Option<&Path>) -> Option<(PathBuf, bool)> {
+/// Where the configuration file is: a named one must exist, the usual places need not. `None` when the built-in defaults
+/// hold. Source: contract cli.md, Files.
+pub fn place(globals: &Toolgate) -> Option<PathBuf> {
     let named =
-        flag.map(Path::to_owned).or_else(|| directory("TOOLGATE_CONFIG")).or_else(|| directory("OPENCLAW_CONFIG_PATH"));
+        globals.config.clone().or_else(|| directory("TOOLGATE_CONFIG")).or_else(|| directory("OPENCLAW_CONFIG_PATH"));
     if let Some(path) = named {
-        return Some((path, true));
+        return Some(path);
     }
     let home = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
     let places = [Some(PathBuf::from("/etc")), home];
@@ -64,7 +65,6 @@ fn find(flag: Option<&Path>) -> Option<(PathBuf, bool)> {
         .flatten()
         .map(|place| place.join("toolgate/toolgate.json5"))
         .find(|path| path.symlink_metadata().is_ok())
-        .map(|path| (path, false))
 }
 
 /// The directory for what the gateway keeps. Source: contract cli.md, Files.
@@ -80,11 +80,6 @@ pub fn state_directory(flag: Option<&Path>) -> Result<PathBuf, String> {
         .or(service)
         .or_else(|| home().map(|home| home.join("toolgate")))
         .ok_or_else(|| "no state directory: set --state-dir, TOOLGATE_STATE_DIR or HOME".into())
-}
-
-/// Where the configuration file is; `None` when the built-in defaults hold.
-pub fn place(globals: &Toolgate) -> Option<PathBuf> {
-    find(globals.config.as_deref()).map(|(path, _)| path)
 }
 
 /// The text of the configuration file at `path`.

@@ -106,14 +106,6 @@ impl Decoder {
             Decoder::Chunked(chunks) => chunks.next(input),
         }
     }
-
-    /// The content still to come, in bytes, where the framing says it beforehand.
-    pub fn declared(&self) -> Option<u64> {
-        match self {
-            Decoder::Chunked(_) => None,
-            Decoder::Length(left) => Some(*left),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
