@@ -39,6 +39,11 @@ pub const TRAILER_BYTES_MAX: usize = 4 * KIB;
 /// Nesting of arrays and objects in a body; beyond it 400. Source: edge.md §5 (depth 64).
 pub const JSON_DEPTH_MAX: usize = 64;
 
+// wire: WebSocket.
+
+/// The reason in a close frame that we send, in bytes; the rest is cut, at a character. Source: contract ws.md §1.5.
+pub const CLOSE_REASON_BYTES: usize = 120;
+
 // serve: connections and the memory they may hold.
 
 /// Open connections; the next one gets 503 and is closed. Source: contract cli.md.
@@ -113,6 +118,38 @@ pub const LOOP_LATE: Duration = Duration::from_millis(250);
 /// The `Retry-After` of a 503, in seconds.
 pub const RETRY_SECS: u32 = 1;
 
+// serve: sockets (WebSocket), each of which is also a connection.
+
+/// One message before the handshake is over, in bytes, inclusive; beyond it close 1009. Source: contract ws.md §1.2.
+pub const SOCKET_HELLO_BYTES: usize = 64 * KIB;
+/// One message after the handshake, in bytes, inclusive, unless configured; beyond it close 1009. As much as a body.
+pub const SOCKET_MESSAGE_BYTES_DEFAULT: usize = BODY_BYTES_MAX;
+/// The most that `gateway.limits.messageBytes` may say, in bytes. Source: contract ws.md §1.2.
+pub const SOCKET_MESSAGE_BYTES_CEILING: usize = 25 * MIB;
+/// The first bytes of a message that are not counted in the pool of bodies: they stand where a head stood.
+pub const SOCKET_FREE_BYTES: usize = 8 * KIB;
+/// Frames waiting to be taken by one peer, in bytes; beyond it an answer becomes an error, an event is left out or ends
+/// the connection. Beyond [`ANSWER_FREE_BYTES`] they are counted in the pool of answers too.
+pub const SOCKET_QUEUE_BYTES: usize = 256 * KIB;
+/// Frames waiting for a peer above which it is not listened to: who asks faster than it reads the answers, waits.
+pub const SOCKET_PACE_BYTES: usize = ANSWER_FREE_BYTES;
+/// The longest head of a frame, in bytes. Source: RFC 6455 §5.2.
+pub const FRAME_HEAD_BYTES: usize = 14;
+/// Frames waiting for a peer above which events that it can do without are left out, so that peers that read nothing
+/// take no room from the answers of those that do.
+pub const SOCKET_EVENTS_BYTES: usize = 32 * KIB;
+/// Requests of one socket that run at once; the next one gets UNAVAILABLE.
+pub const SOCKET_CALLS: usize = 8;
+/// Sockets of one peer whose handshake is not over; the next one gets 503. Source: contract ws.md §1.2.
+pub const SOCKETS_WAITING_PER_PEER: usize = 32;
+/// Milliseconds from one `tick` event, and the ping that goes with it, to the next. Source: contract ws.md §1.2, §5.
+pub const SOCKET_TICK_MS: u64 = 30_000;
+/// Pings in a row that a peer may leave unanswered; at the next tick it counts as dead and is cut off. The terminal of
+/// OpenClaw 2026.4.29 answers nothing for its first 30 to 80 seconds, while it reads its plugins.
+pub const SOCKET_PINGS_UNANSWERED: u8 = 3;
+/// From our close frame to the peer's; then the connection is dropped.
+pub const SOCKET_CLOSE_SECS: Duration = Duration::from_secs(2);
+
 // api: text.
 
 /// Room for a log line of usual length, in bytes; a longer one takes more.
@@ -143,6 +180,60 @@ pub const REPLAY_BYTES: usize = 512 * KIB;
 /// An `idempotencyKey`, in bytes; a longer one gets 400.
 pub const REPLAY_KEY_BYTES_MAX: usize = 256;
 
+// api: what comes over a socket.
+
+/// Faults of one request's parameters that its answer names; the rest is not said.
+pub const PARAM_FAULTS: usize = 8;
+/// Items of a list of texts in a request's parameters; beyond it the request is refused.
+pub const PARAM_ITEMS: usize = 128;
+/// Characters of a text in a request's parameters that names no smaller bound; beyond it the request is refused.
+pub const PARAM_CHARS: usize = 4_096;
+/// Clients that presence tells of; beyond it one that has left makes room, else the one heard of longest ago.
+/// The reference has 200, each of any size.
+pub const PRESENCE_ENTRIES: usize = 32;
+/// One text of a client in presence, in bytes; the rest is cut.
+pub const PRESENCE_TEXT_BYTES: usize = 64;
+/// The description of a client in presence, in bytes; the rest is cut.
+pub const PRESENCE_ABOUT_BYTES: usize = 128;
+/// Roles, scopes and tags of a client in presence, in bytes over all of them, each with what it takes besides its
+/// letters ([`PRESENCE_ITEM_BYTES`]); those that do not fit are left out.
+pub const PRESENCE_LISTS_BYTES: usize = 256;
+/// What an item of a list takes in memory besides its letters, in bytes.
+pub const PRESENCE_ITEM_BYTES: usize = 16;
+/// Milliseconds that presence still tells of a client that has left. Source: contract ws.md §4.3.
+pub const PRESENCE_TTL_MS: u64 = 300_000;
+/// Lines that `logs.tail` gives unless asked otherwise. Source: contract ws.md §4.10.
+pub const LOGS_LINES_DEFAULT: u32 = 500;
+/// The most lines that `logs.tail` may be asked for. Source: contract ws.md §4.10.
+pub const LOGS_LINES_CEILING: u32 = 5_000;
+/// Bytes of lines that `logs.tail` gives unless asked otherwise. Source: contract ws.md §4.10.
+pub const LOGS_BYTES_DEFAULT: u32 = 250_000;
+/// The most bytes of lines that `logs.tail` may be asked for. Source: contract ws.md §4.10.
+pub const LOGS_BYTES_CEILING: u32 = 1_000_000;
+/// Sessions that `health` and `status` name, the latest used; the rest is counted only.
+pub const SESSIONS_RECENT: usize = 5;
+
+// api: sockets.
+
+/// What the upgrade's fields claim (host, origin, hops, proxy's user, scopes), in bytes, kept until `connect`; beyond it
+/// 431 and close.
+pub const SOCKET_CLAIMS_BYTES: usize = 2 * KIB;
+/// The room that JSON of ours begins with beyond the size of what it carries, in bytes; beyond it the room grows. Most
+/// frames fit without a carried payload.
+pub const JSON_ROOM_BYTES: usize = 256;
+/// A request's `id`, in bytes as sent; a longer one gets an error with the id `invalid`. Real ones have 40.
+pub const SOCKET_ID_BYTES: usize = 256;
+/// The scopes that one `connect` asks for, in bytes over all of them; beyond it the parameters are invalid. The six
+/// that exist have 105.
+pub const SOCKET_SCOPES_BYTES: usize = 512;
+/// A device's key as text (base64, or PEM), in bytes; a longer one is no key.
+pub const DEVICE_KEY_BYTES: usize = 256;
+/// How far the time in a device's signature may be from ours, in milliseconds; beyond it the signature is expired.
+/// Source: contract ws.md §2.6.
+pub const DEVICE_SKEW_MS: u64 = 120_000;
+/// Calls in a row that are the other role's before a socket is closed 1008. Source: contract ws.md §1.5.
+pub const SOCKET_STRIKES: u8 = 11;
+
 // serve: what the gateway remembers of itself.
 
 /// Events remembered (calls, refusals, reloads); beyond it the oldest is forgotten.
@@ -158,6 +249,8 @@ pub const RELOAD_FINDINGS: usize = 32;
 pub const SECRET_FILE_BYTES: u64 = 4 * KIB as u64;
 /// Random bytes of a generated token; it is written as twice as many hexadecimal digits. Source: contract http.md §2.2.
 pub const TOKEN_BYTES: usize = 24;
+/// Random bytes of the gateway's own key, an ed25519 seed; they are kept as twice as many hexadecimal digits.
+pub const IDENTITY_BYTES: usize = 32;
 
 // gate: failed attempts.
 
@@ -278,11 +371,22 @@ const _: () = {
     assert!(CALLS_CEILING <= REPLAY_ENTRIES && TOOL_RESULT_BYTES < REPLAY_BYTES);
     // What is remembered of events is small beside the program's own tables.
     assert!(AUDIT_LINES * AUDIT_LINE_BYTES <= 64 * KIB && LOG_VALUE_BYTES < AUDIT_LINE_BYTES);
+    // Presence is small too: a client has ten texts, a description and three lists.
+    let client = 10 * PRESENCE_TEXT_BYTES + PRESENCE_ABOUT_BYTES + PRESENCE_LISTS_BYTES;
+    assert!(PRESENCE_ENTRIES * client <= 32 * KIB);
+    assert!(LOGS_LINES_DEFAULT <= LOGS_LINES_CEILING && LOGS_BYTES_DEFAULT <= LOGS_BYTES_CEILING);
     // A body fits the pool, a head fits the read buffer, and u16 positions reach every byte of a head.
     assert!(
         BODY_BYTES_MAX <= BODY_POOL_BYTES_FLOOR && HEAD_BYTES_MAX <= READ_BYTES && HEAD_BYTES_MAX < u16::MAX as usize
     );
     assert!(BODY_FREE_BYTES <= HEAD_BYTES_MAX && ANSWER_FREE_BYTES <= HEAD_BYTES_MAX);
+    // A socket's message and frames stand where a request's head stood; what it may ask and queue fits the pools.
+    assert!(SOCKET_FREE_BYTES + SOCKET_PACE_BYTES <= HEAD_BYTES_MAX && SOCKET_PACE_BYTES <= ANSWER_FREE_BYTES);
+    assert!(
+        SOCKET_HELLO_BYTES <= SOCKET_MESSAGE_BYTES_DEFAULT && SOCKET_MESSAGE_BYTES_DEFAULT <= BODY_POOL_BYTES_FLOOR
+    );
+    assert!(SOCKET_MESSAGE_BYTES_DEFAULT <= SOCKET_MESSAGE_BYTES_CEILING && SOCKET_QUEUE_BYTES <= ANSWER_POOL_BYTES);
+    assert!(SOCKET_PACE_BYTES <= SOCKET_EVENTS_BYTES && SOCKET_EVENTS_BYTES < SOCKET_QUEUE_BYTES);
     assert!(DRAIN_BYTES_MAX > BODY_BYTES_MAX as u64);
     // Floors, defaults and ceilings stand in that order.
     assert!(CONNECTIONS_PER_PEER_DEFAULT < CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_CEILING);

@@ -10,6 +10,7 @@ use crate::gate::{Deny, Refusal};
 use crate::limits::RETRY_SECS;
 use crate::wire;
 use crate::wire::reply::{Content, Reply};
+use crate::wire::upgrade::{self, Refused};
 
 /// Everything that ends an exchange other than a tool's result. Sorted by whose fault it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum Fault {
     SessionKeyTooLong,
     /// The body names no tool.
     ToolMissing,
+    /// A request for the WebSocket protocol that cannot be granted.
+    Upgrade(Refused),
     // Ours.
     /// The call ran out of time.
     CallTimeout,
@@ -65,6 +68,8 @@ pub enum Fault {
     ConnectionsFull,
     /// No room for another connection of this peer.
     ConnectionsFullForPeer,
+    /// No room for another WebSocket of this peer that has not shown who it is.
+    SocketsFullForPeer,
     /// The gateway is stopping.
     Stopping,
 }
@@ -148,8 +153,13 @@ impl Fault {
             Fault::NotFound => Reply::text(404, "Not Found"),
             Fault::Refused(refusal, name) => refused(&refusal, &name),
             Fault::SessionKeyTooLong => error(400, kind::INVALID, "sessionKey is too long"),
+            Fault::SocketsFullForPeer => {
+                let reply = Reply::text(503, "Too many unauthenticated sockets");
+                closing(Reply { retry_after: Some(RETRY_SECS), ..reply })
+            }
             Fault::Stopping => closing(overloaded("The gateway is stopping.")),
             Fault::ToolMissing => error(400, kind::INVALID, "tools.invoke requires body.tool"),
+            Fault::Upgrade(refused) => not_upgraded(refused),
         }
     }
 
@@ -178,9 +188,11 @@ impl Fault {
             Fault::NotFound => "not_found",
             Fault::Refused(refusal, _) => refusal.word(),
             Fault::SessionKeyTooLong => "session_key_too_long",
+            Fault::SocketsFullForPeer => "sockets_full_for_peer",
             Fault::Stopping => "stopping",
             Fault::ToolFailed(_) => "tool_failed",
             Fault::ToolMissing => "tool_missing",
+            Fault::Upgrade(refused) => refused.word(),
         }
     }
 }
@@ -226,7 +238,51 @@ fn refused(refusal: &Refusal, name: &str) -> Reply {
     }
 }
 
+/// The answer to a request for the WebSocket protocol that cannot be granted. Source: contract ws.md §1.1.
+fn not_upgraded(refused: Refused) -> Reply {
+    let html = |status, text| closing(Reply::new(status, Content::Html(text)));
+    match refused {
+        Refused::Key => html(400, "Missing or invalid Sec-WebSocket-Key header"),
+        Refused::Method => Reply { allow: Some("GET"), ..html(405, "Invalid HTTP method") },
+        Refused::Version => {
+            Reply { versions: Some(upgrade::VERSIONS), ..html(400, "Missing or invalid Sec-WebSocket-Version header") }
+        }
+    }
+}
+
 /// A tool's result as the answer's body. Source: contract http.md §1.6.
 pub(super) fn success(json: Vec<u8>) -> Answer {
     Answer { reply: Reply::json(200, Cow::Owned(json)), note: Note::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::reply::Terms;
+
+    #[test]
+    fn upgrades_that_are_not_granted() {
+        let html = "Content-Type: text/html";
+        check(Fault::Upgrade(Refused::Key), 400, "Missing or invalid Sec-WebSocket-Key header", &[html]);
+        check(Fault::Upgrade(Refused::Method), 405, "Invalid HTTP method", &[html, "Allow: GET"]);
+        let versions = "Sec-WebSocket-Version: 13, 8";
+        check(
+            Fault::Upgrade(Refused::Version),
+            400,
+            "Missing or invalid Sec-WebSocket-Version header",
+            &[html, versions],
+        );
+        let text = "Content-Type: text/plain; charset=utf-8";
+        check(Fault::SocketsFullForPeer, 503, "Too many unauthenticated sockets", &[text, "Retry-After: 1"]);
+    }
+
+    fn check(fault: Fault, status: u16, text: &str, fields: &[&str]) {
+        let reply = fault.answer().reply;
+        let head = reply.head(&Terms { date: "D", keep_secs: None, head_only: false, transport_security: None });
+        let head = String::from_utf8(head).expect("text");
+        assert_eq!((reply.status, reply.content.bytes(), reply.close), (status, text.as_bytes(), true), "{head}");
+        for field in fields {
+            assert!(head.contains(&format!("\r\n{field}\r\n")), "{field} in {head}");
+        }
+    }
 }

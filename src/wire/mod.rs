@@ -1,8 +1,12 @@
-//! wire: bytes ⇄ messages of HTTP/1.1. Pure: it knows RFCs, not policy, configuration or time.
+//! wire: bytes ⇄ messages of HTTP/1.1 and WebSocket. Pure: it knows RFCs, not policy, configuration or time.
 //!
 //! A connection feeds bytes to [`head::Scanner`] until it says where the head ends, has [`head::Head::parse`] read it,
 //! asks [`body::resolve`] how the body is framed and lets a [`body::Decoder`] take the framing off. [`reply::Reply`]
 //! goes the other way. Nothing here guesses: whatever two readers could read differently is a [`Fault`].
+//!
+//! A head for which [`upgrade::asked`] is true is no HTTP any more: [`upgrade::check`] refuses it or makes the 101. From
+//! then on a [`message::Reader`] takes the framing off what comes and [`frame::push`] puts it on what goes; what a peer
+//! may not send is a [`message::Violation`], which has the code to close with.
 
 #![cfg_attr(
     not(test),
@@ -15,11 +19,15 @@
     )
 )]
 
+pub mod base64;
 pub mod body;
+pub mod frame;
 pub mod head;
 mod line;
+pub mod message;
 pub mod reply;
 pub mod target;
+pub mod upgrade;
 
 /// What is wrong with a message. All of it is the peer's fault; after it the connection cannot be trusted and is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

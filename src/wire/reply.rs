@@ -5,6 +5,8 @@ use std::borrow::Cow;
 /// What an answer carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
+    /// Plain text that is called HTML, as on the reference's wire.
+    Html(&'static str),
     /// JSON, compact, UTF-8.
     Json(Cow<'static, [u8]>),
     /// Nothing.
@@ -17,6 +19,7 @@ impl Content {
     /// The content's bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
+            Content::Html(text) => text.as_bytes(),
             Content::Json(json) => json,
             Content::None => &[],
             Content::Text(text) => text.as_bytes(),
@@ -33,6 +36,8 @@ pub struct Reply {
     pub content: Content,
     /// The methods the resource takes (`Allow`).
     pub allow: Option<&'static str>,
+    /// The WebSocket versions that are spoken (`Sec-WebSocket-Version`).
+    pub versions: Option<&'static str>,
     /// Seconds until it is worth trying again (`Retry-After`).
     pub retry_after: Option<u32>,
     /// Whether no cache may keep it (`Cache-Control: no-store`).
@@ -52,6 +57,7 @@ impl Reply {
             status,
             content,
             allow: None,
+            versions: None,
             retry_after: None,
             no_store: false,
             close: false,
@@ -116,12 +122,16 @@ impl Reply {
         if let Some(allow) = self.allow {
             push_field(&mut out, "Allow: ", allow);
         }
+        if let Some(versions) = self.versions {
+            push_field(&mut out, "Sec-WebSocket-Version: ", versions);
+        }
         if let Some(seconds) = self.retry_after {
             out.push_str("Retry-After: ");
             push_number(&mut out, seconds.into());
             out.push_str("\r\n");
         }
         out.push_str(match self.content {
+            Content::Html(_) => "Content-Type: text/html\r\n",
             Content::Json(_) => "Content-Type: application/json; charset=utf-8\r\n",
             Content::None => "",
             Content::Text(_) => "Content-Type: text/plain; charset=utf-8\r\n",
@@ -243,6 +253,11 @@ mod tests {
             Retry-After: 7\r\nContent-Type: application/json; charset=utf-8\r\nCache-Control: no-store\r\nDate: D\r\n\
             Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(String::from_utf8(reply.head(&terms)).unwrap(), expected);
+        let mut refused = Reply::new(400, Content::Html("no"));
+        refused.versions = Some("13, 8");
+        let head = String::from_utf8(refused.head(&terms)).unwrap();
+        assert!(head.contains("\r\nSec-WebSocket-Version: 13, 8\r\nContent-Type: text/html\r\n"), "{head}");
+        assert!(head.ends_with("\r\nContent-Length: 2\r\n\r\n"), "{head}");
         let mut bare = Reply::new(400, Content::None);
         bare.bare = true;
         let terms = Terms { keep_secs: None, transport_security: None, ..terms };
