@@ -22,6 +22,18 @@ pub enum Mode {
     TrustedProxy,
 }
 
+impl Mode {
+    /// The mode in one word, as configuration and clients write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::None => "none",
+            Mode::Password => "password",
+            Mode::Token => "token",
+            Mode::TrustedProxy => "trusted-proxy",
+        }
+    }
+}
+
 /// How a caller proved itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -75,6 +87,14 @@ impl Auth {
     pub fn client(&self, ask: &Ask) -> IpAddr {
         let real = ask.real.filter(|_| self.allow_real_ip_fallback);
         peer::client(ask.peer, ask.hops, real, &self.proxies).unwrap_or(ask.peer.to_canonical())
+    }
+
+    /// Whether both admit the same callers for the same reasons. The limit on failures aside: it ends nobody's stay.
+    pub fn admits_as(&self, other: &Auth) -> bool {
+        (self.mode, &self.token, &self.password) == (other.mode, &other.token, &other.password)
+            && (&self.proxies, &self.allow_users) == (&other.proxies, &other.allow_users)
+            && (self.allow_loopback, self.allow_real_ip_fallback)
+                == (other.allow_loopback, other.allow_real_ip_fallback)
     }
 
     /// The algorithm of contract http.md §2.4; hosts and origins have been looked at before.

@@ -69,7 +69,7 @@ fn seconds(ms: i64) -> f64 {
 /// ISO 8601 in UTC with milliseconds, as JavaScript's `toISOString` within the years 0000 to 9999.
 ///
 /// Source: the days-to-date arithmetic is that of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-fn iso(wall_ms: i64) -> String {
+pub fn iso(wall_ms: i64) -> String {
     // 0000-01-01 and 9999-12-31T23:59:59.999: a kernel clock cannot leave these, and the arithmetic below stays small.
     let ms = wall_ms.clamp(-62_167_219_200_000, 253_402_300_799_999);
     let (days, ms) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));

@@ -114,3 +114,12 @@ impl Drop for Scratch {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// A session table in which `keys` worked, each once, one after another; `(key, agent, wall clock in ms)`.
+pub(crate) fn remembered(keys: &[(&str, &str, i64)]) -> super::Sessions {
+    let mut sessions = super::Sessions::default();
+    for (key, agent, wall_ms) in keys {
+        sessions.record(&session(key, agent), super::Now { wall_ms: *wall_ms, boot_ms: 0 }, "time_status", true);
+    }
+    sessions
+}

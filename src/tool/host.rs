@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -26,14 +25,13 @@ pub struct Now {
 impl Now {
     /// Both clocks, read now.
     pub fn read() -> Now {
-        let wall_ms = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+        // Not std's wall clock: it aborts where seconds have 32 bits (ARM and MIPS under musl) from 2038 on.
+        let read = |clock| {
+            let time = clock_gettime(clock);
+            let nanos_per_ms = 1_000_000;
+            time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / nanos_per_ms)
         };
-        let boot = clock_gettime(ClockId::Boottime);
-        let nanos_per_ms = 1_000_000;
-        let boot_ms = boot.tv_sec.saturating_mul(1_000).saturating_add(boot.tv_nsec / nanos_per_ms);
-        Now { wall_ms, boot_ms }
+        Now { wall_ms: read(ClockId::Realtime), boot_ms: read(ClockId::Boottime) }
     }
 
     /// What the wall clock is ahead of the time since boot, in milliseconds: changes only when somebody sets the clock.

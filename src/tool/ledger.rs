@@ -19,7 +19,8 @@ pub(super) struct Made {
 
 /// One remembered session.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub struct Entry {
+    /// Its key and agent.
     pub session: Session,
     /// A random UUID: two lives of the same key differ in it.
     pub id: String,
@@ -33,7 +34,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The remembered calls, oldest first, at most [`SESSION_CALLS`].
-    pub fn calls(&self) -> impl DoubleEndedIterator<Item = &Made> + ExactSizeIterator {
+    pub(super) fn calls(&self) -> impl DoubleEndedIterator<Item = &Made> + ExactSizeIterator {
         self.calls.iter()
     }
 }
@@ -57,7 +58,7 @@ impl Sessions {
     }
 
     /// All sessions, the latest used first.
-    pub(super) fn latest(&self) -> Vec<&Entry> {
+    pub fn latest(&self) -> Vec<&Entry> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.order));
         entries
@@ -90,15 +91,20 @@ impl Sessions {
             }
         }
         let session = session.clone();
-        self.entries.push(Entry { session, id: uuid(), used: now, total: 0, order: 0, calls: VecDeque::new() });
+        self.entries.push(Entry { session, id: id(), used: now, total: 0, order: 0, calls: VecDeque::new() });
         self.entries.len().saturating_sub(1)
     }
 }
 
-/// A random UUID (RFC 9562 version 4). It names, it does not protect, so an early boot without entropy may give zeros.
-fn uuid() -> String {
+/// A session's id. It names, it does not protect, so an early boot without entropy may give zeros.
+fn id() -> String {
     let mut bytes = [0u8; 16];
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    uuid(bytes)
+}
+
+/// Random bytes as a UUID of version 4. Source: RFC 9562 §5.4.
+pub fn uuid(bytes: [u8; 16]) -> String {
     let bits = u128::from_be_bytes(bytes);
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
@@ -151,13 +157,13 @@ mod tests {
 
     #[test]
     fn ids_are_version_4_uuids() {
-        let id = uuid();
+        let id = super::id();
         let bytes = id.as_bytes();
         assert_eq!(
             (id.len(), bytes[8], bytes[13], bytes[14], bytes[18], bytes[23]),
             (36, b'-', b'-', b'4', b'-', b'-')
         );
         assert!(b"89ab".contains(&bytes[19]));
-        assert_ne!(id, uuid());
+        assert_ne!(id, super::id());
     }
 }

@@ -19,7 +19,7 @@ mod aside;
 mod clock;
 mod device;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod gateway;
 mod host;
 mod ledger;
@@ -44,9 +44,10 @@ use std::pin::Pin;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use clock::iso;
 pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
 pub use host::{Host, Now, Visibility};
-pub use ledger::Sessions;
+pub use ledger::{Entry, Sessions, uuid};
 pub use root::Root;
 pub use schema::{Args, Kind, Param};
 pub use table::TOOLS;
