@@ -72,7 +72,7 @@ pub fn read(text: &str) -> Result<Envelope<'_>, String> {
 }
 
 /// The deepest nesting of arrays and objects, counted before anything parses.
-fn depth(text: &str) -> usize {
+pub(super) fn depth(text: &str) -> usize {
     let (mut deepest, mut now) = (0_usize, 0_usize);
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -99,6 +99,14 @@ fn depth(text: &str) -> usize {
 
 /// The value as a trimmed string; `None` when it is absent, another type or blank. A lone surrogate becomes U+FFFD.
 pub fn string(value: Option<&RawValue>) -> Option<String> {
+    let text = plain(value?)?;
+    let trimmed = text.trim();
+    if trimmed.is_empty() { None } else { Some(if trimmed.len() == text.len() { text } else { trimmed.to_owned() }) }
+}
+
+/// The value as a string; `None` when it is another type. A lone surrogate becomes U+FFFD.
+#[inline(never)]
+pub(super) fn plain(value: &RawValue) -> Option<String> {
     struct Bytes;
     impl Visitor<'_> for Bytes {
         type Value = String;
@@ -109,14 +117,14 @@ pub fn string(value: Option<&RawValue>) -> Option<String> {
             Ok(String::from_utf8_lossy(bytes).into_owned())
         }
     }
-    let raw = value?.get();
-    if !raw.starts_with('"') {
-        return None;
+    let raw = value.get();
+    let inner = raw.strip_prefix('"')?;
+    // Nearly every text is what stands between its quotes.
+    if let Some(text) = inner.strip_suffix('"').filter(|text| !text.contains('\\')) {
+        return Some(text.to_owned());
     }
     // `deserialize_bytes` is serde_json's way to read strings whose escapes are no valid UTF-16.
-    let text = serde_json::Deserializer::from_str(raw).deserialize_bytes(Bytes).ok()?;
-    let trimmed = text.trim();
-    if trimmed.is_empty() { None } else { Some(if trimmed.len() == text.len() { text } else { trimmed.to_owned() }) }
+    serde_json::Deserializer::from_str(raw).deserialize_bytes(Bytes).ok()
 }
 
 impl<'de> Deserialize<'de> for Envelope<'de> {
@@ -181,7 +189,7 @@ impl<'de> Visitor<'de> for Fields {
 }
 
 /// An object's key, borrowed unless it has escapes.
-struct Key<'k>(Cow<'k, str>);
+pub(super) struct Key<'k>(pub(super) Cow<'k, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

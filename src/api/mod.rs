@@ -21,6 +21,7 @@ mod invoke;
 mod open;
 pub mod pretty;
 pub mod replay;
+pub mod socket;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,8 +31,8 @@ use crate::tool::Args;
 use crate::wire::reply::Reply;
 
 pub use faults::Fault;
-pub use invoke::{Find, outcome, request};
-pub use open::{Scene, expects_continue, opening};
+pub use invoke::{Find, outcome, request, verdict};
+pub use open::{Claims, Scene, expects_continue, is_upgrade, opening, upgrade};
 
 /// What the rooms to the right decided about this gateway and `api` needs to read a message.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Admitted, Answer, Fault, Note, Opening, Settings, Vitals};
 use crate::gate::{Ask, Gate};
-use crate::limits::{BODY_BYTES_MAX, CONTEXT_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, CONTEXT_BYTES_MAX, SOCKET_CLAIMS_BYTES};
 use crate::wire;
 use crate::wire::body::Framing;
 use crate::wire::head::{Head, Method};
@@ -37,8 +37,8 @@ pub fn opening(head: &Head, framing: Framing, scene: Scene<'_>) -> Opening {
     if head.method() == Method::Unknown {
         return Opening::Answer(Fault::Message(wire::Fault::MethodUnknown).answer());
     }
-    let claims = Claims::of(head, scene.settings);
-    let ask = claims.ask(head, scene.peer);
+    let claims = Claims::of(head, scene.settings, scene.peer);
+    let ask = claims.ask(claims.credential.as_deref());
     if let Err(deny) = scene.gate.door(&ask) {
         return Opening::Answer(Fault::Denied(deny).answer());
     }
@@ -181,7 +181,10 @@ fn joined<'h>(head: &'h Head, field: &'h str) -> Option<Cow<'h, str>> {
 }
 
 /// The claims of a head, as text the gate can read.
-struct Claims<'h> {
+#[derive(Debug, Clone)]
+pub struct Claims<'h> {
+    peer: IpAddr,
+    host: Option<Cow<'h, str>>,
     credential: Option<Cow<'h, str>>,
     forwarded: bool,
     hops: Option<Cow<'h, str>>,
@@ -194,10 +197,12 @@ struct Claims<'h> {
 }
 
 impl<'h> Claims<'h> {
-    fn of(head: &'h Head, settings: &'h Settings) -> Claims<'h> {
+    fn of(head: &'h Head, settings: &'h Settings, peer: IpAddr) -> Claims<'h> {
         let present = |field: &str| head.values(field).any(|value| !value.is_empty());
         let forwarding = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"];
         Claims {
+            peer,
+            host: head.host().map(Cow::Borrowed),
             credential: bearer(head),
             forwarded: forwarding.iter().any(|field| present(field)),
             hops: joined(head, "x-forwarded-for"),
@@ -210,21 +215,66 @@ impl<'h> Claims<'h> {
         }
     }
 
-    fn ask<'a>(&'a self, head: &'a Head, peer: IpAddr) -> Ask<'a> {
+    /// What the gate is asked, with this credential.
+    pub(super) fn ask<'a>(&'a self, credential: Option<&'a str>) -> Ask<'a> {
         Ask {
-            peer,
+            peer: self.peer,
             forwarded: self.forwarded,
             hops: self.hops.as_deref(),
             real: self.real.as_deref(),
-            host: head.host(),
+            host: self.host.as_deref(),
             origin: self.origin.as_deref(),
             cross_site: self.cross_site,
-            credential: self.credential.as_deref(),
+            credential,
             scopes: self.scopes.as_deref(),
             proxy_user: self.proxy_user.as_deref(),
             proxy_fields: self.proxy_fields,
         }
     }
+
+    /// Whether a browser says which page it is from.
+    pub(super) fn has_page(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| !origin.trim().is_empty())
+    }
+
+    /// The claims of a socket, kept until its `connect`; `None` when they are longer than [`SOCKET_CLAIMS_BYTES`]. The
+    /// credential goes: at the upgrade it means nothing. Source: contract ws.md §1.1.
+    fn kept(self) -> Option<Claims<'static>> {
+        let texts = [&self.host, &self.hops, &self.origin, &self.proxy_user, &self.real, &self.scopes];
+        let bytes = texts.iter().filter_map(|text| text.as_ref()).map(|text| text.len());
+        if bytes.fold(0, usize::saturating_add) > SOCKET_CLAIMS_BYTES {
+            return None;
+        }
+        let own = |text: Option<Cow<'h, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        Some(Claims {
+            host: own(self.host),
+            credential: None,
+            hops: own(self.hops),
+            origin: own(self.origin),
+            proxy_user: own(self.proxy_user),
+            real: own(self.real),
+            scopes: own(self.scopes),
+            ..self
+        })
+    }
+}
+
+/// Whether a head asks for a socket where there is one: everywhere but at the probes. Source: contract ws.md §1.1.
+pub fn is_upgrade(head: &Head) -> bool {
+    wire::upgrade::asked(head) && !matches!(head.path(), "/health" | "/healthz" | "/ready" | "/readyz" | "/startupz")
+}
+
+/// Judges a head that asks for a socket: host and origin. Who calls is asked later, by the first message.
+///
+/// # Errors
+/// The answer for a caller who may not come to the door, or claims more than is kept until its first message.
+///
+/// Source: contract ws.md §1.1, §1.3.
+pub fn upgrade(head: &Head, scene: Scene<'_>) -> Result<Claims<'static>, Box<Answer>> {
+    let claims = Claims::of(head, scene.settings, scene.peer);
+    let answer = |fault: Fault| Box::new(fault.answer());
+    scene.gate.door(&claims.ask(None)).map_err(|deny| answer(Fault::Denied(deny)))?;
+    claims.kept().ok_or_else(|| answer(Fault::Message(wire::Fault::HeadTooLarge)))
 }
 
 /// The bearer credential: the first line counts, `bearer` in any case, then a space. Source: contract http.md §2.3.
