@@ -134,6 +134,7 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
             connections_per_peer: number(root, "gateway.limits.connectionsPerPeer"),
             body_pool_bytes: number(root, "gateway.limits.bodyPoolBytes"),
             calls: number(root, "gateway.limits.calls"),
+            message_bytes: number(root, "gateway.limits.messageBytes"),
             tool_result_bytes: number(root, "gateway.limits.toolResultBytes"),
         },
     }

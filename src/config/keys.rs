@@ -213,6 +213,13 @@ static KEYS: &[Key] = &[
     ),
     number("gateway.limits.calls", 1, CALLS_CEILING as u64, CALLS_DEFAULT as u64, "Tool calls running at once."),
     number(
+        "gateway.limits.messageBytes",
+        SOCKET_HELLO_BYTES as u64,
+        SOCKET_MESSAGE_BYTES_CEILING as u64,
+        SOCKET_MESSAGE_BYTES_DEFAULT as u64,
+        "Bytes of one WebSocket message.",
+    ),
+    number(
         "gateway.limits.toolResultBytes",
         TOOL_RESULT_BYTES_FLOOR as u64,
         TOOL_RESULT_BYTES as u64,

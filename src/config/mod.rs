@@ -95,6 +95,8 @@ pub struct Limits {
     pub body_pool_bytes: usize,
     /// Tool calls running at once.
     pub calls: usize,
+    /// Bytes of one message of a socket.
+    pub message_bytes: usize,
     /// Bytes of one tool's result.
     pub tool_result_bytes: usize,
 }
