@@ -1,7 +1,8 @@
 //! # toolgate: how the house is built
 //!
 //! One static binary that lets a person, a script, a home-automation hub or an AI agent call the tools of a small
-//! device, over one port, under one policy. It speaks OpenClaw's Tools Invoke API and runs on one thread.
+//! device, over one port, under one policy. It speaks OpenClaw's Tools Invoke API and its Gateway protocol over
+//! WebSocket, and runs on one thread.
 //!
 //! ## Map
 //!
@@ -12,7 +13,7 @@
 //! | room | turns what into what | pure |
 //! | --- | --- | --- |
 //! | [`limits`] | every number that has a unit, and the relations between them | yes |
-//! | [`wire`] | bytes ⇄ messages of HTTP/1.1; knows RFCs, nothing else | yes |
+//! | [`wire`] | bytes ⇄ messages of HTTP/1.1 and WebSocket; knows RFCs, nothing else | yes |
 //! | [`gate`] | what a caller claims → [`gate::Principal`]; what it wants → [`gate::Permit`] | yes |
 //! | [`tool`] | a permit and checked arguments → what a tool found out | its handlers do IO |
 //! | [`config`] | JSON5 text → checked values, and every finding at once | yes |
@@ -34,6 +35,18 @@
 //!    arguments against the tool's schema; the body is dropped.
 //! 7. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline.
 //! 8. [`api::outcome`] turns the result into an answer, [`wire::reply::Reply`] into bytes, and one write sends them.
+//!
+//! ## One socket's journey
+//!
+//! 1. A head that asks for WebSocket ([`wire::upgrade::asked`]) passes the same door ([`api::upgrade`]); what it claims is
+//!    kept until the first message. The 101 goes out, and [`serve::socket`] takes the connection over, in the same seat.
+//! 2. [`wire::message::Reader`] takes the frames off; memory is leased as bytes come, never as a header announces them.
+//! 3. [`api::socket::Talk::hear`] hears one whole message. The first must be `connect`: it becomes a [`gate::Ask`], and
+//!    [`gate::Gate::admit`] makes the [`gate::Principal`], narrowed to the scopes that were asked for.
+//! 4. From [`gate::Gate::permit`] on the road is that of HTTP: [`tool::run`] spends the permit beside whatever else the
+//!    peer says; [`api::socket::told`] makes the frame.
+//! 5. Frames wait in a bounded queue. A peer that does not take them is not listened to; one that is silent between two
+//!    ticks is dead.
 //!
 //! A call with an `idempotencyKey` goes the same way up to its permit; then [`api::replay::Table`] may know its answer.
 //! Calls, refusals and reloads are events: [`serve::audit::Audit`] logs each and keeps the latest.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use log::LevelFilter;
 
@@ -18,8 +19,8 @@ use crate::gate::secret::Secret;
 use crate::limits::PORT_DEFAULT;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
-use crate::serve::reload::{Fixed, Hands, Listeners, Regime};
-use crate::serve::{self, Crowd, listen};
+use crate::serve::reload::{Fixed, Hands, Listeners, Places, Regime};
+use crate::serve::{self, Crowd, files, listen};
 use crate::tool::{self, Host};
 
 /// Runs the gateway until it is told to stop.
@@ -47,9 +48,12 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     };
     let addresses = listen::addresses(&listeners);
     let limits = settled.loaded.config.gateway.limits;
-    let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, ..Bounds::default() };
+    let handshake_ms = settled.loaded.config.gateway.handshake_timeout_ms;
+    let hello = Duration::from_millis(handshake_ms.into());
+    let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, hello, ..Bounds::default() };
     let crowd = Crowd { most: limits.connections, most_per_peer: limits.connections_per_peer };
-    let fixed = Fixed { bind: settled.bind, port, limits, addresses: addresses.clone(), former: Vec::new() };
+    let fixed =
+        Fixed { bind: settled.bind, port, limits, handshake_ms, addresses: addresses.clone(), former: Vec::new() };
     let (fixed, kept) = (RefCell::new(fixed), RefCell::new(settled.kept_token()));
     let standing = Rc::new(Standing { asked, flags, fixed, kept });
     let regime = standing.regime(settled, Vec::new());
@@ -89,6 +93,8 @@ struct Standing {
 /// What the gateway reads files and flags with.
 fn hands(standing: Rc<Standing>) -> Hands {
     let shown = Rc::clone(&standing);
+    let asked = standing.asked;
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let addresses = standing.fixed.borrow().addresses.clone();
     Hands {
         reload: Box::new(move || {
@@ -113,7 +119,19 @@ fn hands(standing: Rc<Standing>) -> Hands {
         }),
         lookup: Box::new(desk::lookup),
         addresses,
+        public_key: identity(asked),
+        places: Places {
+            config: load::place(asked).map(text),
+            state: load::state_directory(asked.state_dir.as_deref()).ok().map(text),
+        },
     }
+}
+
+/// The gateway's own key, made at the first start; without one it serves all the same.
+fn identity(asked: &Toolgate) -> Option<[u8; 32]> {
+    let made = load::state_directory(asked.state_dir.as_deref())
+        .and_then(|directory| files::identity(&directory.join("identity")).map_err(|fault| fault.to_string()));
+    made.map_err(|why| log::warn!("identity_missing why={}", serve::log::Shown(&why))).ok()
 }
 
 impl Standing {
@@ -186,9 +204,9 @@ impl Standing {
             required_fields: gateway.required_headers,
             transport_security: gateway.hsts.map(Rc::from),
         };
-        let held = fixed.held(bind, port, &gateway.limits);
-        let Limits { calls, tool_result_bytes, .. } = gateway.limits;
-        Regime { rules, settings, calls, result_bytes: tool_result_bytes, held, listeners }
+        let held = fixed.held(bind, port, gateway.handshake_timeout_ms, &gateway.limits);
+        let Limits { calls, message_bytes, tool_result_bytes, .. } = gateway.limits;
+        Regime { rules, settings, calls, result_bytes: tool_result_bytes, message_bytes, held, listeners }
     }
 }
 

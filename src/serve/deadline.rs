@@ -99,6 +99,13 @@ impl Deadline {
         self.set(span, true);
     }
 
+    /// Ends the stage: the next one has no end until it is set.
+    pub fn stop(&self) {
+        self.slot.at.set(None);
+        self.slot.expired.set(false);
+        self.slot.idle.set(false);
+    }
+
     /// Turns a rest into a stage: its time goes on, but it no longer ends when the gateway stops.
     pub fn rouse(&self) {
         self.slot.idle.set(false);

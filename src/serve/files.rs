@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::gate::secret::Secret;
-use crate::limits::{SECRET_FILE_BYTES, TOKEN_BYTES};
+use crate::limits::{IDENTITY_BYTES, SECRET_FILE_BYTES, TOKEN_BYTES};
 
 /// Why a file is not used. Each says what to do about it.
 #[derive(Debug)]
@@ -148,16 +148,45 @@ pub fn read_secret(path: &Path, care: Care) -> Result<Secret, Fault> {
     secret.ok_or_else(|| Fault::Blank(path.to_owned()))
 }
 
-/// Writes a new random token of 2 × [`TOKEN_BYTES`] hexadecimal digits to `path`, readable by us only, in one step: whoever
-/// looks sees the old file or the new one, never a part, also when the power fails.
+/// Writes a new random token of 2 × [`TOKEN_BYTES`] hexadecimal digits to `path`, readable by us only.
 ///
 /// # Errors
 /// What the kernel said.
 pub fn write_token(path: &Path) -> Result<Secret, Fault> {
+    write_hex::<TOKEN_BYTES>(path)
+}
+
+/// The public half of the gateway's own ed25519 key, whose secret half lies in `path`; it is made when there is none.
+///
+/// # Errors
+/// Why the file is not used, or cannot be made.
+pub fn identity(path: &Path) -> Result<[u8; 32], Fault> {
+    let kept = match read_secret(path, Care::Secret) {
+        Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => write_hex::<IDENTITY_BYTES>(path)?,
+        other => other?,
+    };
+    let seed = unhex(kept.reveal()).ok_or_else(|| Fault::Blank(path.to_owned()))?;
+    Ok(*ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new(seed)).pk)
+}
+
+fn unhex(text: &[u8]) -> Option<[u8; IDENTITY_BYTES]> {
+    let mut bytes = [0; IDENTITY_BYTES];
+    if text.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Writes `N` random bytes in hexadecimal digits to `path`, readable by us only, in one step: whoever looks sees the
+/// old file or the new one, never a part, also when the power fails.
+fn write_hex<const N: usize>(path: &Path) -> Result<Secret, Fault> {
     let at = |error: io::Error| Fault::Io(path.to_owned(), error);
     let directory = path.parent().unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| Fault::Io(directory.to_owned(), e))?;
-    let mut random = [0_u8; TOKEN_BYTES];
+    let mut random = [0_u8; N];
     let mut filled = 0;
     while filled < random.len() {
         let rest = random.get_mut(filled..).unwrap_or_default();

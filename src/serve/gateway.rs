@@ -1,55 +1,75 @@
 //! The gateway as a [`Service`]: hands what came to `api`, runs the tools it orders, writes one log line for each event.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use async_io::Timer;
 use log::Level;
 
 use smol::channel::{self, Receiver, Sender};
 
 use super::audit::Audit;
+use super::deadline::Deadlines;
 use super::http::{Body, Opened, Service};
+use super::hub::{Hub, Urgency};
 use super::listen::{self, Seats};
 use super::log::Shown;
 use super::pulse::Monitor;
-use super::reload::{Hands, Last, Regime};
+use super::reload::{Hands, Last, Places, Regime};
 use super::report::{self, Report};
+use super::socket::Pipe;
+use super::visitor::{Knock, Visitor};
 use crate::api::replay::{Name, Seeds, Table, Turn};
-use crate::api::{self, Admitted, Answer, Fault, Opening, Scene, Settings, Step, Vitals};
+use crate::api::socket::facts::Facts;
+use crate::api::socket::methods;
+use crate::api::{self, Admitted, Answer, Fault, Note, Opening, Scene, Settings, Step, Vitals};
+use crate::gate::scope::Scopes;
 use crate::gate::{Deny, Gate, Permit};
-use crate::limits::{LOG_REFUSALS, LOG_WINDOW};
+use crate::limits::{LOG_REFUSALS, LOG_WINDOW, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER};
 use crate::tool::{self, Desk, Host, Outcome, Reloaded};
 use crate::wire::body::Framing;
 use crate::wire::head::Head;
+use crate::wire::upgrade;
 
 /// The gateway's state. What a reload changes stands in cells; the rest is the same from start to end.
 pub struct Gateway {
-    gate: RefCell<Gate>,
+    pub(super) gate: RefCell<Gate>,
     settings: RefCell<Settings>,
-    host: Host,
+    pub(super) host: Host,
     calls_most: Cell<usize>,
     /// How often the secrets in force changed.
     era: Cell<u64>,
-    started: Instant,
+    pub(super) started: Instant,
     monitor: Monitor,
     calls: Rc<Cell<usize>>,
     refusals: Quota,
     replays: RefCell<Table>,
-    seeds: Seeds,
-    audit: Audit,
+    pub(super) seeds: Seeds,
+    pub(super) audit: Audit,
     reload: Box<dyn Fn() -> Result<Regime, Vec<String>>>,
     last_reload: RefCell<Option<Last>>,
-    addresses: RefCell<Vec<SocketAddr>>,
+    pub(super) addresses: RefCell<Vec<SocketAddr>>,
     moves: (Sender<Vec<TcpListener>>, Receiver<Vec<TcpListener>>),
-    seats: RefCell<Option<Rc<Seats>>>,
+    pub(super) seats: RefCell<Option<Rc<Seats>>>,
+    deadlines: RefCell<Rc<Deadlines>>,
+    /// Everybody connected by socket.
+    pub(super) hub: Hub,
+    /// Places for sockets whose handshake is not over.
+    waiting: Rc<Seats>,
+    /// Bytes of one message of a socket.
+    pub(super) message_bytes: Cell<usize>,
+    /// The gateway's own ed25519 key.
+    pub(super) public_key: Option<[u8; 32]>,
+    pub(super) places: Places,
 }
 
 impl Gateway {
     /// A gateway under `regime`, whose tools see `host` and which reads files and flags through `hands`.
     pub fn new(regime: Regime, mut host: Host, hands: Hands) -> Rc<Gateway> {
-        let Hands { reload, document, lookup, addresses } = hands;
+        let Hands { reload, document, lookup, addresses, public_key, places } = hands;
         Rc::new_cyclic(|own: &Weak<Gateway>| {
             // A tool runs in a gateway that is there, so the other arm is never taken.
             let owner = own.clone();
@@ -70,13 +90,19 @@ impl Gateway {
                 calls: Rc::default(),
                 refusals: Quota::default(),
                 replays: RefCell::default(),
-                seeds: seeds(),
+                seeds: Seeds::new(super::random()),
                 audit: Audit::default(),
                 reload,
                 last_reload: RefCell::default(),
                 addresses: RefCell::new(addresses),
                 moves: channel::unbounded(),
                 seats: RefCell::default(),
+                deadlines: RefCell::default(),
+                hub: Hub::default(),
+                waiting: Seats::new(usize::MAX, SOCKETS_WAITING_PER_PEER),
+                message_bytes: Cell::new(regime.message_bytes),
+                public_key,
+                places,
             }
         })
     }
@@ -116,11 +142,11 @@ impl Gateway {
     fn put(&self, regime: Regime) {
         let mut gate = self.gate.borrow_mut();
         let old = gate.replace(regime.rules).auth;
-        let new = &gate.rules().auth;
         // Who holds another secret may be somebody else, and gets no answer that was meant for the one before.
-        if (old.mode, &old.token, &old.password) != (new.mode, &new.token, &new.password) {
+        if !old.admits_as(&gate.rules().auth) {
             self.replays.borrow_mut().clear();
             self.era.set(self.era.get().wrapping_add(1));
+            self.hub.close(4001, "gateway auth changed");
         }
         let policy = &gate.rules().policy;
         self.host.set_agents(&policy.agents);
@@ -128,6 +154,7 @@ impl Gateway {
         *self.settings.borrow_mut() = regime.settings;
         self.calls_most.set(regime.calls);
         self.host.result_bytes.set(regime.result_bytes);
+        self.message_bytes.set(regime.message_bytes);
         if !regime.listeners.is_empty() {
             *self.addresses.borrow_mut() = listen::addresses(&regime.listeners);
             // It cannot fail: the channel has no bound, and this gateway holds both its ends.
@@ -145,6 +172,7 @@ impl Gateway {
             resident_peak_kb,
             listeners: self.addresses.borrow().iter().map(ToString::to_string).collect(),
             connections: self.seats.borrow().as_ref().map_or(0, |seats| seats.taken()),
+            sockets: self.hub.count(),
             calls_running: self.calls.get(),
             calls_most: self.calls_most.get(),
             last_reload: self.last_reload().map(Into::into),
@@ -163,89 +191,116 @@ impl Gateway {
         &self.audit
     }
 
-    fn find(&self, name: &str) -> Option<&'static tool::Tool> {
+    /// Every deadline of this process.
+    pub(super) fn deadlines(&self) -> Rc<Deadlines> {
+        Rc::clone(&self.deadlines.borrow())
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'static tool::Tool> {
         tool::find(name).filter(|tool| (tool.present)(&self.host).is_ok())
     }
 
     /// Runs one permitted call, unless its name says that it has run, and logs it.
-    async fn call(&self, permit: Permit, args: tool::Args, name: Option<Name>, peer: IpAddr) -> Answer {
+    ///
+    /// # Errors
+    /// Why it did not run; not logged yet.
+    pub(super) async fn call(
+        &self,
+        permit: Permit,
+        args: tool::Args,
+        name: Option<Name>,
+        peer: IpAddr,
+    ) -> Result<Outcome, Fault> {
         let began = Instant::now();
-        match name.map_or(Ok(None), |name| self.replays.borrow_mut().look(&name, began)) {
-            Ok(None) => {}
-            Ok(Some(outcome)) => {
-                let answer = api::outcome(outcome);
-                let (tool, session) = (Shown(permit.tool()), Shown(&permit.session().key));
-                let status = answer.reply.status;
-                self.audit
-                    .say(Level::Info, format_args!("replay tool={tool} session={session} peer={peer} status={status}"));
-                return answer;
-            }
-            Err(fault) => return self.refuse(fault, peer),
+        if let Some(name) = &name
+            && let Some(outcome) = self.replays.borrow_mut().look(name, began)?
+        {
+            let (tool, session) = (Shown(permit.tool()), Shown(&permit.session().key));
+            let status = api::verdict(&outcome).0;
+            self.audit
+                .say(Level::Info, format_args!("replay tool={tool} session={session} peer={peer} status={status}"));
+            return Ok(outcome);
         }
-        let Some(_running) = Running::start(&self.calls, self.calls_most.get()) else {
-            return self.refuse(Fault::CallsFull, peer);
-        };
+        let _running = Running::start(&self.calls, self.calls_most.get()).ok_or(Fault::CallsFull)?;
         let run = name.map(|name| Run { replays: &self.replays, turn: self.replays.borrow_mut().begin(name) });
         let (name, session) = (permit.tool().to_owned(), permit.session().key.clone());
         let outcome = tool::run(permit, args, &self.host).await;
         if let Some(run) = run {
             run.end(&outcome);
         }
-        let answer = api::outcome(outcome);
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (tool, session, status) = (Shown(&name), Shown(&session), answer.reply.status);
+        let (status, bad) = api::verdict(&outcome);
+        let (tool, session) = (Shown(&name), Shown(&session));
         let level = if status >= 500 { Level::Error } else { Level::Info };
-        let (reason, detail) = match (answer.note.reason, &answer.note.detail) {
-            (Some(reason), Some(detail)) => (format!(" reason={reason}"), format!(" detail={}", Shown(detail))),
-            _ => Default::default(),
-        };
+        let bad = bad.map_or(String::new(), |(reason, detail)| format!(" reason={reason} detail={}", Shown(detail)));
         self.audit.say(
             level,
-            format_args!("call tool={tool} session={session} peer={peer} status={status} us={micros}{reason}{detail}"),
+            format_args!("call tool={tool} session={session} peer={peer} status={status} us={micros}{bad}"),
         );
-        answer
+        Ok(outcome)
     }
 
     fn refuse(&self, fault: Fault, peer: IpAddr) -> Answer {
         let answer = fault.answer();
-        self.note(&answer, peer);
+        self.note(&answer.note, Some(answer.reply.status), peer);
         answer
     }
 
-    fn note(&self, answer: &Answer, peer: IpAddr) {
-        let status = answer.reply.status;
-        let Some(reason) = answer.note.reason else {
-            return log::debug!("answer peer={peer} status={status}");
+    /// Logs a refusal; a socket's has no status.
+    pub(super) fn note(&self, note: &Note, status: Option<u16>, peer: IpAddr) {
+        let status = status.map_or(String::new(), |status| format!(" status={status}"));
+        let Some(reason) = note.reason else {
+            return log::debug!("answer peer={peer}{status}");
         };
         match self.refusals.take(Instant::now()) {
             None => return,
             Some(0) => {}
             Some(unsaid) => self.audit.say(Level::Warn, format_args!("refuse_many unsaid={unsaid}")),
         }
-        match &answer.note.tool {
-            Some(tool) => {
-                let tool = Shown(tool);
-                self.audit
-                    .say(Level::Info, format_args!("refuse tool={tool} peer={peer} status={status} reason={reason}"));
+        let tool = note.tool.as_ref().map_or(String::new(), |tool| format!(" tool={}", Shown(tool)));
+        self.audit.say(Level::Info, format_args!("refuse{tool} peer={peer}{status} reason={reason}"));
+    }
+
+    /// Judges a head that asks for a socket.
+    fn knock(&self, head: &Head, peer: IpAddr) -> Result<(Vec<u8>, Box<Knock>), Box<Answer>> {
+        let (mut gate, settings) = (self.gate.borrow_mut(), self.settings.borrow());
+        let scene = Scene { gate: &mut gate, settings: &settings, vitals: &Vitals::default, peer, now: Instant::now() };
+        let claims = api::upgrade(head, scene)?;
+        let accept = upgrade::check(head).map_err(|refused| Box::new(Fault::Upgrade(refused).answer()))?;
+        let seat = self.waiting.take(peer).map_err(|_| Box::new(Fault::SocketsFullForPeer.answer()))?;
+        Ok((accept.answer(), Box::new(Knock { claims, peer, seat })))
+    }
+
+    /// What happens at every tick: the dead are cut off, the living told that we live.
+    pub(super) fn tick(&self, number: u64) {
+        let dead = self.hub.ping();
+        if dead > 0 {
+            self.audit.say(Level::Info, format_args!("socket_dead count={dead}"));
+        }
+        if !self.hub.is_empty() {
+            self.hub.tell("tick", &format!("{{\"ts\":{}}}", self.wall_ms()), false, Urgency::Needed);
+            if number.is_multiple_of(2) {
+                self.hub.roll.borrow_mut().refresh();
+                self.hub.tell("health", &methods::health(self, &Scopes::default()), true, Urgency::Needed);
             }
-            None => self.audit.say(Level::Info, format_args!("refuse peer={peer} status={status} reason={reason}")),
         }
     }
-}
-
-/// Random bytes for the names of calls. They protect nothing but against chance, so an early boot without entropy may
-/// give zeros.
-fn seeds() -> Seeds {
-    let mut bytes = [0_u8; 32];
-    _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
-    Seeds::new(bytes)
 }
 
 impl Service for Rc<Gateway> {
     /// Who was admitted, and by the secrets of which era.
     type Ticket = (Admitted, u64);
+    // In a box, because every connection has room for it, and few are at that point.
+    type Knock = Box<Knock>;
+    type Talk = Visitor;
 
-    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket> {
+    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket, Box<Knock>> {
+        if api::is_upgrade(head) {
+            return match self.knock(head, peer) {
+                Ok((reply, knock)) => Opened::Upgrade { reply, knock },
+                Err(answer) => Opened::Answer(*answer),
+            };
+        }
         let now = Instant::now();
         let vitals = || {
             let uptime = now.saturating_duration_since(self.started).as_millis();
@@ -260,6 +315,10 @@ impl Service for Rc<Gateway> {
         }
     }
 
+    fn talk(&self, knock: Box<Knock>, pipe: &Rc<Pipe>) -> Visitor {
+        Visitor::new(self, knock, pipe)
+    }
+
     async fn answer(&self, (mut admitted, era): Self::Ticket, body: Body, peer: IpAddr) -> Answer {
         let page = admitted.page.take();
         let mut answer = if era == self.era.get() {
@@ -268,10 +327,13 @@ impl Service for Rc<Gateway> {
             drop((admitted, body));
             match step {
                 Step::Answer(answer) => {
-                    Gateway::note(self, &answer, peer);
+                    Service::note(self, &answer, peer);
                     answer
                 }
-                Step::Call { permit, args, name } => self.call(permit, args, name, peer).await,
+                Step::Call { permit, args, name } => match self.call(permit, args, name, peer).await {
+                    Ok(outcome) => api::outcome(outcome),
+                    Err(fault) => self.refuse(fault, peer),
+                },
             }
         } else {
             // The secret was changed while the body was on its way; the one that opened the door opens nothing now.
@@ -282,11 +344,28 @@ impl Service for Rc<Gateway> {
     }
 
     fn note(&self, answer: &Answer, peer: IpAddr) {
-        Gateway::note(self, answer, peer);
+        Gateway::note(self, &answer.note, Some(answer.reply.status), peer);
     }
 
-    fn seated(&self, seats: &Rc<Seats>) {
+    fn seated(&self, seats: &Rc<Seats>, deadlines: &Rc<Deadlines>) {
         *self.seats.borrow_mut() = Some(Rc::clone(seats));
+        *self.deadlines.borrow_mut() = Rc::clone(deadlines);
+    }
+
+    fn live(&self) -> impl Future<Output = ()> + 'static {
+        let gateway = Rc::clone(self);
+        async move {
+            for number in 1.. {
+                Timer::after(Duration::from_millis(SOCKET_TICK_MS)).await;
+                gateway.tick(number);
+            }
+        }
+    }
+
+    fn stop(&self) {
+        let payload = r#"{"reason":"gateway stopping","restartExpectedMs":null}"#;
+        self.hub.tell("shutdown", payload, false, Urgency::Needed);
+        self.hub.close(1012, "service restart");
     }
 
     fn moves(&self) -> Receiver<Vec<TcpListener>> {
@@ -391,7 +470,7 @@ mod tests {
             proxy_fields: false,
         };
         let principal = gate.admit(&ask, Instant::now()).expect("admitted");
-        let name = replay::name(&seeds(), &principal, "k", b"{}");
+        let name = replay::name(&Seeds::new(super::super::random()), &principal, "k", b"{}");
         let replays = RefCell::new(Table::default());
         let turn = replays.borrow_mut().begin(name);
         drop(Run { replays: &replays, turn });

@@ -6,22 +6,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use smol::channel::Receiver;
 
-use super::deadline::{Deadline, Deadlines, Expired};
+use super::deadline::{Deadlines, Expired};
+use super::line::{Line, Unread};
 use super::listen::Seats;
 use super::pool::{Lease, Pool};
 use super::reactor::Watched;
+use super::socket::{self, Pipe, Talk};
 use crate::api::{Answer, Fault};
 use crate::limits::{
     ANSWER_FREE_BYTES, ANSWER_POOL_BYTES, BODY_BYTES_MAX, BODY_FREE_BYTES, BODY_POOL_BYTES_DEFAULT, BODY_SECS,
-    CALL_SECS, DRAIN_BYTES_MAX, HEAD_BYTES_MAX, HEAD_SECS, IDLE_SECS, LINGER_SECS, READ_BYTES, WRITE_SECS,
+    CALL_SECS, DRAIN_BYTES_MAX, HANDSHAKE_MS_DEFAULT, HEAD_BYTES_MAX, HEAD_SECS, IDLE_SECS, READ_BYTES,
+    SOCKET_QUEUE_BYTES, WRITE_SECS,
 };
 use crate::wire;
 use crate::wire::body::{self, Decoder, Framing};
@@ -30,7 +31,7 @@ use crate::wire::reply::{CONTINUE, Terms};
 
 /// What a service decides after a head.
 #[derive(Debug)]
-pub enum Opened<T> {
+pub enum Opened<T, K> {
     /// Answer now.
     Answer(Answer),
     /// Read the body and come back with the ticket.
@@ -39,6 +40,13 @@ pub enum Opened<T> {
         ticket: T,
         /// Whether the caller waits for `100 Continue`.
         expects: bool,
+    },
+    /// Send this head, then speak WebSocket.
+    Upgrade {
+        /// The 101, whole.
+        reply: Vec<u8>,
+        /// What the service wants to be reminded of.
+        knock: K,
     },
 }
 
@@ -54,16 +62,26 @@ pub struct Body {
 pub trait Service: 'static {
     /// What the service remembers of a head while its body is read.
     type Ticket;
+    /// What the service remembers of an upgrade until its 101 is sent.
+    type Knock;
+    /// One socket's conversation.
+    type Talk: Talk;
     /// Judges a head.
-    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket>;
+    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket, Self::Knock>;
+    /// Begins the conversation on an upgraded connection.
+    fn talk(&self, knock: Self::Knock, pipe: &Rc<Pipe>) -> Self::Talk;
     /// Answers a request whose body has come. The body should be dropped before anything is waited for.
     fn answer(&self, ticket: Self::Ticket, body: Body, peer: IpAddr) -> impl Future<Output = Answer>;
     /// Is told of every answer that did not come from [`Service::answer`], for the log.
     fn note(&self, answer: &Answer, peer: IpAddr);
-    /// Is shown the places that connections sit in, at the start.
-    fn seated(&self, seats: &Rc<Seats>);
+    /// Is shown the places that connections sit in and the deadlines of all, at the start.
+    fn seated(&self, seats: &Rc<Seats>, deadlines: &Rc<Deadlines>);
     /// Listeners that take the place of those in use, whenever some come.
     fn moves(&self) -> Receiver<Vec<TcpListener>>;
+    /// What the service does beside answering, from start to end.
+    fn live(&self) -> impl Future<Output = ()> + 'static;
+    /// Is told that the gateway stops: every conversation should come to its end.
+    fn stop(&self);
     /// Is told how late a deadline was noticed.
     fn late(&self, by: Duration);
     /// The `Strict-Transport-Security` value to send.
@@ -83,8 +101,14 @@ pub struct Bounds {
     pub head: Duration,
     /// The deadline for a body.
     pub body: Duration,
+    /// The deadline for an answer, or for what waits for a socket's peer.
+    pub write: Duration,
     /// The rest between requests.
     pub idle: Duration,
+    /// The deadline for a socket's handshake.
+    pub hello: Duration,
+    /// Frames waiting for one socket's peer, in bytes.
+    pub queue_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -95,13 +119,13 @@ impl Default for Bounds {
             answer_pool_bytes: ANSWER_POOL_BYTES,
             head: HEAD_SECS,
             body: BODY_SECS,
+            write: WRITE_SECS,
             idle: IDLE_SECS,
+            hello: Duration::from_millis(HANDSHAKE_MS_DEFAULT.into()),
+            queue_bytes: SOCKET_QUEUE_BYTES,
         }
     }
 }
-
-/// Reads of one connection in a row before the others get their turn.
-const READS_IN_A_ROW: u8 = 16;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -114,9 +138,9 @@ pub struct Shared<S> {
     pub deadlines: Rc<Deadlines>,
     /// Whether the gateway is stopping: each connection ends after its current answer.
     pub stopping: Cell<bool>,
-    bodies: Rc<Pool>,
-    answers: Rc<Pool>,
-    scratch: RefCell<Box<[u8]>>,
+    pub(super) bodies: Rc<Pool>,
+    pub(super) answers: Rc<Pool>,
+    pub(super) scratch: RefCell<Box<[u8]>>,
     date: RefCell<(u64, String)>,
 }
 
@@ -157,22 +181,29 @@ enum End {
     Quiet,
 }
 
-/// Why nothing was read.
-#[derive(Debug)]
-enum Unread {
-    Expired,
-    Gone,
+impl From<Unread> for End {
+    fn from(_: Unread) -> End {
+        End::Gone
+    }
+}
+
+/// What comes after an exchange, with what was read beyond it.
+enum Next<K> {
+    Request(Vec<u8>),
+    Socket(K, Vec<u8>),
 }
 
 /// Serves one connection until it ends.
 pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr) {
-    let deadline = shared.deadlines.deadline();
-    let line = Line { deadline, stream, peer, shared: &shared, turn: Cell::new(0) };
+    let line = Line::new(&shared, stream, peer);
     let mut carry = Vec::new();
     let mut first = true;
     let end = loop {
         match Box::pin(line.exchange(std::mem::take(&mut carry), first)).await {
-            Ok(left) => carry = left,
+            Ok(Next::Request(left)) => carry = left,
+            Ok(Next::Socket(knock, left)) => {
+                break if Box::pin(socket::converse(&line, knock, left)).await { End::Linger } else { End::Gone };
+            }
             Err(end) => break end,
         }
         first = false;
@@ -190,8 +221,7 @@ pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>
 
 /// Tells a connection that there is no place for it.
 pub async fn turn_away<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr, answer: Answer) {
-    let deadline = shared.deadlines.deadline();
-    let line = Line { deadline, stream, peer, shared: &shared, turn: Cell::new(0) };
+    let line = Line::new(&shared, stream, peer);
     if line.write(answer, Manner { keep: false, head_only: false }).await.is_ok() {
         line.linger().await;
     }
@@ -204,25 +234,15 @@ struct Manner {
     head_only: bool,
 }
 
-/// A connection at work.
-struct Line<'s, S> {
-    deadline: Deadline,
-    stream: Watched<TcpStream>,
-    peer: IpAddr,
-    shared: &'s Rc<Shared<S>>,
-    /// Reads since this connection last waited.
-    turn: Cell<u8>,
-}
-
 impl<S: Service> Line<'_, S> {
     /// Waits for the next request's first byte.
     async fn rest(&self) -> Result<(), Expired> {
         self.deadline.rest(self.shared.bounds.idle);
-        self.deadline.watch(|cx| self.stream.poll_readable(cx)).await
+        self.deadline.watch(|cx| self.poll_readable(cx)).await
     }
 
-    /// One request and its answer. Returns what was read beyond the request.
-    async fn exchange(&self, carry: Vec<u8>, first: bool) -> Result<Vec<u8>, End> {
+    /// One request and its answer.
+    async fn exchange(&self, carry: Vec<u8>, first: bool) -> Result<Next<S::Knock>, End> {
         let (head, carry) = match self.read_head(carry, first).await? {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault, false).await,
@@ -243,6 +263,19 @@ impl<S: Service> Line<'_, S> {
                 return self.answer_unread(answer, framing, carry, Manner { keep: keep && !waits, head_only }).await;
             }
             Opened::Body { ticket, expects } => (ticket, expects && waits),
+            // What follows a body of the upgrade request and what follows its head differ: frames could be hidden in it.
+            Opened::Upgrade { .. } if framing != Framing::Length(0) => {
+                return self.refuse(Fault::Message(wire::Fault::FramingConflict), head_only).await;
+            }
+            Opened::Upgrade { .. } if self.shared.stopping.get() => {
+                return self.refuse(Fault::Stopping, head_only).await;
+            }
+            Opened::Upgrade { reply, knock } => {
+                drop(head);
+                self.deadline.start(self.shared.bounds.write);
+                self.send(&reply, &[]).await?;
+                return Ok(Next::Socket(knock, carry));
+            }
         };
         drop(head);
         let mut lease = self.shared.bodies.lease();
@@ -258,7 +291,7 @@ impl<S: Service> Line<'_, S> {
             }
         }
         if expects && carry.is_empty() {
-            self.deadline.start(WRITE_SECS);
+            self.deadline.start(self.shared.bounds.write);
             self.send(CONTINUE, &[]).await?;
         }
         let (body, carry) = match self.read_body(framing, carry, lease).await? {
@@ -274,7 +307,7 @@ impl<S: Service> Line<'_, S> {
                 answer
             }
         };
-        if self.write(answer, Manner { keep, head_only }).await? { Ok(carry) } else { Err(End::Linger) }
+        if self.write(answer, Manner { keep, head_only }).await? { Ok(Next::Request(carry)) } else { Err(End::Linger) }
     }
 
     /// Reads up to a head's end. Returns the head and what was read beyond it.
@@ -392,7 +425,7 @@ impl<S: Service> Line<'_, S> {
         framing: Framing,
         carry: Vec<u8>,
         manner: Manner,
-    ) -> Result<Vec<u8>, End> {
+    ) -> Result<Next<S::Knock>, End> {
         let cheap = !matches!(framing, Framing::Length(length) if length > DRAIN_BYTES_MAX);
         if !self.write(answer, Manner { keep: manner.keep && cheap, ..manner }).await? {
             return Err(End::Linger);
@@ -402,11 +435,11 @@ impl<S: Service> Line<'_, S> {
             thrown += bytes.len() as u64;
             if thrown > DRAIN_BYTES_MAX { Err(Fault::Message(wire::Fault::BodyTooLarge)) } else { Ok(()) }
         });
-        drained.await?.map_err(|_| End::Gone)
+        drained.await?.map(Next::Request).map_err(|_| End::Gone)
     }
 
     /// Answers with a fault after which the connection cannot go on.
-    async fn refuse(&self, fault: Fault, head_only: bool) -> Result<Vec<u8>, End> {
+    async fn refuse(&self, fault: Fault, head_only: bool) -> Result<Next<S::Knock>, End> {
         let answer = fault.answer();
         self.shared.service.note(&answer, self.peer);
         self.write(answer, Manner { keep: false, head_only }).await?;
@@ -430,83 +463,8 @@ impl<S: Service> Line<'_, S> {
             })
         });
         let content = if manner.head_only { &[] } else { reply.content.bytes() };
-        self.deadline.start(WRITE_SECS);
+        self.deadline.start(self.shared.bounds.write);
         self.send(&head, content).await?;
         Ok(keep)
-    }
-
-    /// Sends both parts, in one call when the peer takes them.
-    async fn send(&self, head: &[u8], content: &[u8]) -> Result<(), End> {
-        let mut sent = 0;
-        let total = head.len() + content.len();
-        let sending = self.deadline.watch(|cx| {
-            while sent < total {
-                let parts = [
-                    IoSlice::new(head.get(sent..).unwrap_or_default()),
-                    IoSlice::new(content.get(sent.saturating_sub(head.len())..).unwrap_or_default()),
-                ];
-                match self.stream.get_ref().write_vectored(&parts) {
-                    Ok(0) => return Poll::Ready(Err(())),
-                    Ok(written) => sent += written,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        self.stream.full();
-                        if self.stream.poll_writable(cx).is_pending() {
-                            return Poll::Pending;
-                        }
-                    }
-                    Err(_) => return Poll::Ready(Err(())),
-                }
-            }
-            Poll::Ready(Ok(()))
-        });
-        match sending.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(())) | Err(Expired) => Err(End::Gone),
-        }
-    }
-
-    /// Reads once, through the buffer all connections share, and hands what came to `take`; nothing = the peer has finished.
-    async fn read<T>(&self, most: usize, mut take: impl FnMut(&[u8]) -> T) -> Result<T, Unread> {
-        let read = self.deadline.watch(|cx| {
-            loop {
-                if self.stream.poll_readable(cx).is_pending() {
-                    self.turn.set(0);
-                    return Poll::Pending;
-                }
-                if self.turn.get() >= READS_IN_A_ROW {
-                    // The others get their turn before this peer, which sends faster than it is read, goes on.
-                    self.turn.set(0);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                self.turn.set(self.turn.get() + 1);
-                let mut scratch = self.shared.scratch.borrow_mut();
-                let room = most.min(scratch.len());
-                let Some(buffer) = scratch.get_mut(..room) else { return Poll::Ready(Err(Unread::Gone)) };
-                match self.stream.get_ref().read(buffer) {
-                    Ok(length) => {
-                        if length < room {
-                            self.stream.drained();
-                        }
-                        return Poll::Ready(Ok(take(buffer.get(..length).unwrap_or_default())));
-                    }
-                    Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {}
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock) => self.stream.drained(),
-                    Err(_) => return Poll::Ready(Err(Unread::Gone)),
-                }
-            }
-        });
-        read.await.unwrap_or(Err(Unread::Expired))
-    }
-
-    /// Says that nothing more will be sent and throws away what still comes, so that no reset destroys the answer.
-    ///
-    /// Source: RFC 9112 §9.6.
-    async fn linger(&self) {
-        if self.stream.get_ref().shutdown(Shutdown::Write).is_ok() && !self.shared.stopping.get() {
-            self.deadline.rest(LINGER_SECS);
-            while matches!(self.read(READ_BYTES, <[u8]>::len).await, Ok(length) if length > 0) {}
-        }
     }
 }

@@ -2,9 +2,12 @@
 
 pub mod audit;
 pub mod deadline;
+mod facts;
 pub mod files;
 pub mod gateway;
 pub mod http;
+mod hub;
+mod line;
 pub mod listen;
 pub mod log;
 pub mod pool;
@@ -12,13 +15,16 @@ pub mod pulse;
 pub mod reactor;
 pub mod reload;
 mod report;
+pub mod socket;
+mod visitor;
 
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_io::Timer;
 use async_signal::{Signal, Signals};
+use rustix::time::{ClockId, clock_gettime};
 use smol::{LocalExecutor, Task, future, stream::StreamExt};
 
 use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
@@ -28,7 +34,16 @@ use reactor::Reactor;
 
 /// The wall clock since 1970, zero before. For display only: every decision is taken on the monotonic clock.
 pub fn wall_clock() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    // Not std's: it aborts where seconds have 32 bits (ARM and MIPS under musl) from 2038 on.
+    Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default()
+}
+
+/// Random bytes. The kernel makes us wait for them only in the first seconds after a boot without entropy.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // It fails only on kernels that do not have the call, older than any we run on.
+    _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes
 }
 
 /// How many connections there may be.
@@ -58,7 +73,7 @@ pub fn run<S: Service>(
     let reactor = Reactor::new()?;
     let shared = Shared::new(service, bounds);
     let seats = Seats::new(listen::fit_to_descriptors(crowd.most), crowd.most_per_peer);
-    shared.service.seated(&seats);
+    shared.service.seated(&seats, &shared.deadlines);
     let accept = {
         let (reactor, shared, seats, executor) =
             (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
@@ -85,6 +100,7 @@ pub fn run<S: Service>(
             }
         }
     });
+    executor.spawn(shared.service.live()).detach();
     let at_work = Rc::clone(&shared);
     // A task of its own: what is given to `run` is polled at every turn of the loop, and looking for signals costs a
     // system call.
@@ -96,6 +112,7 @@ pub fn run<S: Service>(
         drop(listening);
         shared.stopping.set(true);
         shared.deadlines.end_rests();
+        shared.service.stop();
         let finished = async {
             while seats.taken() > 0 {
                 Timer::after(SHUTDOWN_STEP).await;

@@ -22,6 +22,8 @@ pub struct Regime {
     pub calls: usize,
     /// One tool's result, in bytes.
     pub result_bytes: usize,
+    /// One message of a socket, in bytes.
+    pub message_bytes: usize,
     /// Keys whose new value needs a restart.
     pub held: Vec<&'static str>,
     /// Listeners that take the place of those in use; empty = they stay.
@@ -38,6 +40,19 @@ pub struct Hands {
     pub lookup: tool::LookUp,
     /// The addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// The gateway's own ed25519 key; `None` where it could not be kept.
+    pub public_key: Option<[u8; 32]>,
+    /// Where its files are.
+    pub places: Places,
+}
+
+/// Where the gateway's files are, for its owner.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// The configuration; `None` where there is none.
+    pub config: Option<String>,
+    /// The state directory; `None` where nothing names one.
+    pub state: Option<String>,
 }
 
 /// Where the gateway listens, and what was decided at start and holds until the end.
@@ -49,6 +64,8 @@ pub struct Fixed {
     pub port: u16,
     /// Connections and bodies.
     pub limits: Limits,
+    /// Milliseconds for a socket's handshake.
+    pub handshake_ms: u32,
     /// The addresses listened on.
     pub addresses: Vec<SocketAddr>,
     /// Those before: connections made there stay, and go on to name them as their host.
@@ -57,13 +74,14 @@ pub struct Fixed {
 
 impl Fixed {
     /// The keys that would be another at the next start.
-    pub fn held(&self, bind: Bind, port: u16, limits: &Limits) -> Vec<&'static str> {
+    pub fn held(&self, bind: Bind, port: u16, handshake_ms: u32, limits: &Limits) -> Vec<&'static str> {
         let own = &self.limits;
         let rows = [
             ("gateway.bind", self.bind != bind),
             ("gateway.port", self.port != port),
             ("gateway.limits.connections", own.connections != limits.connections),
             ("gateway.limits.connectionsPerPeer", own.connections_per_peer != limits.connections_per_peer),
+            ("gateway.handshakeTimeoutMs", self.handshake_ms != handshake_ms),
             ("gateway.limits.bodyPoolBytes", own.body_pool_bytes != limits.body_pool_bytes),
         ];
         rows.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub resident_peak_kb: Option<u64>,
     pub listeners: Vec<String>,
     pub connections: usize,
+    /// Of the connections, those that speak the gateway's protocol.
+    pub sockets: usize,
     pub calls_running: usize,
     pub calls_most: usize,
     pub last_reload: Option<Reload>,
@@ -80,7 +82,7 @@ impl Report {
         for listener in &self.listeners {
             _ = writeln!(card, "listening    http://{listener}");
         }
-        _ = writeln!(card, "connections  {}", self.connections);
+        _ = writeln!(card, "connections  {}, {} of them sockets", self.connections, self.sockets);
         _ = writeln!(card, "calls        {} running of {} at most", self.calls_running, self.calls_most);
         if let (Some(now), Some(peak)) = (self.resident_kb, self.resident_peak_kb) {
             _ = writeln!(card, "memory       {now} KiB resident, {peak} KiB at most so far");
@@ -132,12 +134,13 @@ mod tests {
             resident_peak_kb: Some(7),
             listeners: vec!["127.0.0.1:1".into()],
             connections: 2,
+            sockets: 1,
             calls_running: 0,
             calls_most: 8,
             last_reload: Some(last.into()),
             last_errors: errors(vec![line(1, Level::Info, "call"), line(2, Level::Error, "broken")]),
         };
-        let expected = "toolgate 1, up 1 d 1 h\nlistening    http://127.0.0.1:1\nconnections  2\n\
+        let expected = "toolgate 1, up 1 d 1 h\nlistening    http://127.0.0.1:1\nconnections  2, 1 of them sockets\n\
             calls        0 running of 8 at most\nmemory       5 KiB resident, 7 KiB at most so far\n\
             reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
             Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";

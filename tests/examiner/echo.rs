@@ -1,5 +1,6 @@
-//! The examiner's door: the product's own listener, connection loop, parser and bounds around a handler that answers
-//! every request with its own body. For conformance suites that want an echo; loopback only.
+//! The examiner's door: the product's own listener, connection loop, parser, upgrade, frame codec and bounds around a
+//! handler that answers every request with its own body and every message with itself. For conformance suites that want
+//! an echo; loopback only.
 //!
 //! `cargo run --release --example echo -- --port 0` prints `listening on http://127.0.0.1:PORT`.
 
@@ -13,13 +14,18 @@ use argh::FromArgs;
 use smol::channel::Receiver;
 use toolgate::api::{self, Answer, Note};
 use toolgate::limits;
+use toolgate::serve::deadline::Deadlines;
 use toolgate::serve::http::{Body, Bounds, Opened, Service};
+use toolgate::serve::socket::{Pipe, Talk, Work};
 use toolgate::serve::{self, Crowd, listen};
 use toolgate::wire::body::Framing;
+use toolgate::wire::frame::Opcode;
 use toolgate::wire::head::Head;
+use toolgate::wire::message::Kind;
 use toolgate::wire::reply::Reply;
+use toolgate::wire::upgrade;
 
-/// Answers every request with its own body.
+/// Answers every request with its own body, and every WebSocket message with itself.
 #[derive(FromArgs)]
 struct Echo {
     /// port on 127.0.0.1; 0 = any (default)
@@ -28,6 +34,9 @@ struct Echo {
     /// largest body, in bytes (default: the product's)
     #[argh(option, default = "limits::BODY_BYTES_MAX")]
     body_bytes: usize,
+    /// largest WebSocket message, in bytes (default: the product's)
+    #[argh(option, default = "limits::SOCKET_MESSAGE_BYTES_DEFAULT")]
+    message_bytes: usize,
     /// connections in all and of one peer (default: 256)
     #[argh(option, default = "limits::CONNECTIONS_DEFAULT")]
     connections: usize,
@@ -42,16 +51,49 @@ struct Echo {
     idle_secs: Option<u64>,
 }
 
-struct Handler;
+struct Handler {
+    message_bytes: usize,
+}
+
+/// Says what it hears.
+struct Parrot(Rc<Pipe>);
+
+impl Talk for Parrot {
+    fn hear(&self, kind: Kind, content: &[u8]) -> Option<Work> {
+        let opcode = match kind {
+            Kind::Binary => Opcode::Binary,
+            Kind::Text => Opcode::Text,
+        };
+        if !self.0.send(opcode, content) {
+            self.0.cut();
+        }
+        None
+    }
+
+    fn late(&self) {}
+}
 
 impl Service for Handler {
     type Ticket = ();
+    type Knock = ();
+    type Talk = Parrot;
 
-    fn open(&self, head: &Head, _: Framing, _: IpAddr) -> Opened<()> {
+    fn open(&self, head: &Head, _: Framing, _: IpAddr) -> Opened<(), ()> {
+        if upgrade::asked(head) {
+            return match upgrade::check(head) {
+                Ok(accept) => Opened::Upgrade { reply: accept.answer(), knock: () },
+                Err(refused) => Opened::Answer(api::Fault::Upgrade(refused).answer()),
+            };
+        }
         match api::expects_continue(head) {
             Ok(expects) => Opened::Body { ticket: (), expects },
             Err(fault) => Opened::Answer(fault.answer()),
         }
+    }
+
+    fn talk(&self, (): (), pipe: &Rc<Pipe>) -> Parrot {
+        pipe.welcome(self.message_bytes);
+        Parrot(Rc::clone(pipe))
     }
 
     async fn answer(&self, _: (), body: Body, _: IpAddr) -> Answer {
@@ -60,7 +102,13 @@ impl Service for Handler {
 
     fn note(&self, _: &Answer, _: IpAddr) {}
 
-    fn seated(&self, _: &Rc<listen::Seats>) {}
+    fn seated(&self, _: &Rc<listen::Seats>, _: &Rc<Deadlines>) {}
+
+    fn live(&self) -> impl Future<Output = ()> + 'static {
+        std::future::ready(())
+    }
+
+    fn stop(&self) {}
 
     fn moves(&self) -> Receiver<Vec<TcpListener>> {
         smol::channel::bounded(1).1
@@ -84,6 +132,9 @@ fn main() -> ExitCode {
         head: secs(echo.head_secs, product.head),
         body: secs(echo.body_secs, product.body),
         idle: secs(echo.idle_secs, product.idle),
+        // Whatever it hears it must have room to say.
+        queue_bytes: 2 * echo.message_bytes.max(product.queue_bytes),
+        ..product
     };
     let crowd = Crowd { most: echo.connections, most_per_peer: echo.connections };
     let run = || {
@@ -93,7 +144,7 @@ fn main() -> ExitCode {
             let mut out = std::io::stdout().lock();
             _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
         };
-        serve::run(Handler, bounds, crowd, vec![listener], ready, |_| {})
+        serve::run(Handler { message_bytes: echo.message_bytes }, bounds, crowd, vec![listener], ready, |_| {})
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,

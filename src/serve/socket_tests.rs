@@ -1,0 +1,269 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::gate::Rules;
+use crate::gate::auth::{Auth, Mode};
+use crate::limits::{SOCKET_CALLS, SOCKET_EVENTS_BYTES, SOCKET_PINGS_UNANSWERED, SOCKET_QUEUE_BYTES};
+use crate::serve::gateway::Gateway;
+use crate::serve::http::{Bounds, Opened};
+use crate::serve::hub::{Hub, Urgency};
+use crate::serve::reactor::Reactor;
+use crate::serve::reload::{Hands, Places, Regime};
+use crate::serve::visitor::Visitor;
+use crate::tool::{self, Host};
+use crate::wire::body::Framing;
+use crate::wire::head::Head;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A gateway that asks for no secret.
+fn gateway() -> Rc<Gateway> {
+    let auth = Auth { mode: Mode::None, ..Auth::default() };
+    let mut rules = Rules { auth, ..Rules::default() };
+    rules.names.any_literal = true;
+    rules.policy.known = tool::TOOLS.iter().map(|tool| tool.name.to_owned()).collect();
+    let regime = Regime {
+        rules,
+        settings: crate::api::Settings::default(),
+        calls: 64,
+        result_bytes: 65_536,
+        message_bytes: 65_536,
+        held: Vec::new(),
+        listeners: Vec::new(),
+    };
+    let hands = Hands {
+        reload: Box::new(|| Err(Vec::new())),
+        document: Box::new(|| Err("none".into())),
+        lookup: Box::new(|_| None),
+        addresses: Vec::new(),
+        public_key: None,
+        places: Places::default(),
+    };
+    Gateway::new(regime, Host::new(PathBuf::from("/nonexistent"), &[]), hands)
+}
+
+fn request(id: &str, method: &str, params: Value) -> Vec<u8> {
+    json!({ "type": "req", "id": id, "method": method, "params": params }).to_string().into_bytes()
+}
+
+fn connect() -> Vec<u8> {
+    let client = json!({ "id": "test", "version": "1", "platform": "linux", "mode": "ui" });
+    request(
+        "c",
+        "connect",
+        json!({ "minProtocol": 4, "maxProtocol": 4, "client": client, "scopes": ["operator.admin"] }),
+    )
+}
+
+/// A socket of that gateway without a connection, and the pool that its frames are counted in.
+fn visitor(gateway: &Rc<Gateway>, pool: &Rc<Pool>) -> (Visitor, Rc<Pipe>) {
+    let head = Head::parse(UPGRADE.into()).expect("a head");
+    let Opened::Upgrade { knock, .. } = gateway.open(&head, Framing::Length(0), PEER) else { panic!("no upgrade") };
+    let pipe = Pipe::new(pool.lease(), SOCKET_QUEUE_BYTES);
+    (gateway.talk(knock, &pipe), pipe)
+}
+
+/// One whose handshake is over, and that has taken its frames.
+fn member(gateway: &Rc<Gateway>) -> (Visitor, Rc<Pipe>) {
+    let (visitor, pipe) = visitor(gateway, &Pool::new(SOCKET_QUEUE_BYTES));
+    assert!(visitor.hear(Kind::Text, &connect()).is_none());
+    let said = taken(&pipe);
+    assert_eq!((said.len(), &said[1]["payload"]["type"]), (2, &json!("hello-ok")), "{said:?}");
+    (visitor, pipe)
+}
+
+/// Takes the frames that wait: messages as JSON, control frames by their names.
+fn taken(pipe: &Pipe) -> Vec<Value> {
+    let frames = std::mem::take(&mut pipe.queue.borrow_mut().frames);
+    let (mut reader, mut rest, mut said) = (Reader::new(Role::Client, frames.len()), &frames[..], Vec::new());
+    while let Ok((used, Some(event))) = reader.next(rest, &mut |_| true) {
+        rest = &rest[used..];
+        said.push(match event {
+            Event::Message { content, .. } => serde_json::from_slice(&content).expect("JSON"),
+            Event::Close(reason) => json!({ "close": reason.map(|(code, _)| code) }),
+            Event::Ping(_) => json!("ping"),
+            Event::Pong(_) => json!("pong"),
+        });
+    }
+    said
+}
+
+#[test]
+fn the_ninth_request_in_flight_is_refused() {
+    let gateway = gateway();
+    let (visitor, pipe) = member(&gateway);
+    let ask =
+        |id: usize| visitor.hear(Kind::Text, &request(&id.to_string(), "tools.invoke", json!({"name": "time_status"})));
+    // What is not polled goes on running.
+    let mut works: Vec<Work> = (0..SOCKET_CALLS).filter_map(ask).collect();
+    assert_eq!((works.len(), taken(&pipe).len()), (SOCKET_CALLS, 0));
+    assert!(ask(SOCKET_CALLS).is_none());
+    let said = taken(&pipe);
+    assert_eq!((said.len(), &said[0]["id"], &said[0]["error"]["code"]), (1, &json!("8"), &json!("UNAVAILABLE")));
+    assert_eq!((&said[0]["error"]["retryable"], &said[0]["error"]["retryAfterMs"]), (&json!(true), &json!(1000)));
+    // Answers come in whatever order the requests end in.
+    let mut cx = Context::from_waker(Waker::noop());
+    for work in works.iter_mut().rev() {
+        assert!(work.as_mut().poll(&mut cx).is_ready());
+    }
+    let ids: Vec<Value> = taken(&pipe).iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, (0..SOCKET_CALLS).rev().map(|id| json!(id.to_string())).collect::<Vec<_>>());
+    assert!(ask(9).is_some(), "there is room again");
+}
+
+#[test]
+fn a_tick_reaches_the_living_and_ends_the_dead() {
+    let gateway = gateway();
+    let ((_alive, alive), (_dead, dead)) = (member(&gateway), member(&gateway));
+    let (_waiting, waiting) = visitor(&gateway, &Pool::new(SOCKET_QUEUE_BYTES));
+    gateway.tick(1);
+    for pipe in [&alive, &dead] {
+        let said = taken(pipe);
+        assert_eq!(
+            (said.len(), &said[0], &said[1]["event"], &said[1]["seq"]),
+            (2, &json!("ping"), &json!("tick"), &json!(1))
+        );
+        assert!(said[1]["payload"]["ts"].is_u64() && said[1].get("stateVersion").is_none(), "{said:?}");
+    }
+    assert_eq!(taken(&waiting).len(), 1, "a handshake is told nothing but its challenge");
+    // One that is busy for a while leaves pings unanswered, and lives.
+    for number in 2..=u64::from(SOCKET_PINGS_UNANSWERED) {
+        gateway.tick(2 * number + 1);
+        assert_eq!((taken(&alive).len(), taken(&dead).len(), dead.state.get()), (2, 2, State::Open));
+    }
+    alive.unanswered.set(0);
+    gateway.tick(2);
+    assert_eq!((alive.state.get(), dead.state.get()), (State::Open, State::Dropped));
+    let said = taken(&alive);
+    assert_eq!((&said[1]["seq"], &said[2]["event"], &said[2]["seq"]), (&json!(4), &json!("health"), &json!(5)));
+    assert!(said[2]["stateVersion"]["health"].is_u64(), "every second tick comes with health: {said:?}");
+    assert!(gateway.audit().tail(0, 9).iter().any(|line| line.text == "socket_dead count=1"));
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_left_out_and_sees_a_gap() {
+    let (hub, pool) = (Hub::default(), Pool::new(SOCKET_QUEUE_BYTES));
+    let pipe = Pipe::new(pool.lease(), SOCKET_QUEUE_BYTES);
+    pipe.welcome(1);
+    let _guest = hub.join(&pipe, crate::api::socket::roll::Entry::new("a"), 0);
+    let payload = json!("x".repeat(SOCKET_EVENTS_BYTES / 4)).to_string();
+    for _ in 0..100 {
+        hub.tell("presence", &payload, true, Urgency::Droppable);
+    }
+    assert!(pipe.waiting() <= SOCKET_EVENTS_BYTES + payload.len() + 200, "{} bytes wait", pipe.waiting());
+    hub.tell("tick", "{}", false, Urgency::Needed);
+    let seqs: Vec<Value> = taken(&pipe).iter().map(|event| event["seq"].clone()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 101].map(|seq| json!(seq)), "what is left out is counted");
+    assert_eq!(pipe.state.get(), State::Open);
+    // What it cannot do without ends it, if there is no room for that either.
+    let large = json!("x".repeat(SOCKET_QUEUE_BYTES)).to_string();
+    hub.tell("shutdown", &large, false, Urgency::Needed);
+    assert_eq!(pipe.state.get(), State::Dropped);
+}
+
+/// Before the fix a socket was cut without a word when others had taken the pool of answers.
+#[test]
+fn an_answer_without_room_is_an_error_and_no_end() {
+    let gateway = gateway();
+    // What everybody has without the pool is nearly used up.
+    let fill = |pipe: &Pipe| assert!(pipe.send(Opcode::Text, format!("\"{}\"", "x".repeat(3_000)).as_bytes()));
+    let (late, pipe) = visitor(&gateway, &Pool::new(0));
+    fill(&pipe);
+    assert!(late.hear(Kind::Text, &connect()).is_none());
+    let said = taken(&pipe).split_off(2);
+    assert_eq!((&said[0]["id"], &said[0]["error"]["code"]), (&json!("c"), &json!("UNAVAILABLE")), "{said:?}");
+    assert_eq!(said[1], json!({ "close": 1013 }));
+    let (inside, pipe) = member(&gateway);
+    *pipe.queue.borrow_mut() = Queue { frames: Vec::new(), sent: 0, lease: Pool::new(0).lease() };
+    fill(&pipe);
+    for (id, method) in [("1", "tools.catalog"), ("2", "last-heartbeat")] {
+        assert!(inside.hear(Kind::Text, &request(id, method, json!({}))).is_none());
+    }
+    let said = taken(&pipe).split_off(1);
+    assert_eq!((&said[0]["id"], &said[0]["error"]["code"]), (&json!("1"), &json!("UNAVAILABLE")), "{said:?}");
+    assert_eq!((&said[1]["id"], &said[1]["ok"], pipe.state.get()), (&json!("2"), &json!(true), State::Open));
+}
+
+/// A served connection, and its other end, which does not wait.
+fn served(write: Duration) -> (Rc<Reactor>, Rc<Shared<Rc<Gateway>>>, impl Future<Output = ()>, TcpStream) {
+    let shared = Shared::new(gateway(), Bounds { write, ..Bounds::default() });
+    let listener = TcpListener::bind((PEER, 0)).expect("a listener");
+    let peer = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+    let own = listener.accept().expect("its other end").0;
+    own.set_nonblocking(true).and_then(|()| peer.set_nonblocking(true)).expect("both do not wait");
+    let reactor = Reactor::new().expect("a reactor");
+    let serving = crate::serve::http::serve(Rc::clone(&shared), reactor.watch(own).expect("watched"), PEER);
+    (reactor, shared, serving, peer)
+}
+
+fn masked(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::push(&mut bytes, Opcode::Text, payload, Some([1, 2, 3, 4]));
+    bytes
+}
+
+#[test]
+fn a_peer_that_never_reads_is_dropped() {
+    let (reactor, shared, serving, mut peer) = served(Duration::from_millis(50));
+    let asked =
+        [UPGRADE.into(), masked(&connect()), masked(&request("t", "tools.catalog", json!({}))).repeat(100)].concat();
+    peer.write_all(&asked).expect("sent");
+    let flood = masked(&request("t", "tools.catalog", json!({}))).repeat(100);
+    // Polled with the connection: asks for more whenever it is listened to, and never reads.
+    let mut serving = std::pin::pin!(serving);
+    let both = std::future::poll_fn(|cx| {
+        _ = peer.write(&flood);
+        serving.as_mut().poll(cx)
+    });
+    reactor.run(both, &shared.deadlines, |_| ());
+    assert!(shared.service.hub.is_empty());
+    assert!(shared.answers.lease().grow_to(crate::limits::ANSWER_POOL_BYTES), "it holds nothing any more");
+}
+
+/// Before the fix the time to take one batch of frames went on while the next ones were waited for.
+#[test]
+fn a_peer_that_always_reads_is_never_late() {
+    let span = Duration::from_millis(500);
+    let (reactor, shared, serving, mut peer) = served(span);
+    let asked = [UPGRADE.into(), masked(&connect())].concat();
+    peer.write_all(&asked).expect("sent");
+    let flood = masked(&request("t", "tools.catalog", json!({}))).repeat(50);
+    let start = std::time::Instant::now();
+    let (mut serving, mut read, mut buffer) = (std::pin::pin!(serving), 0, vec![0; 65_536]);
+    // More is asked for all the time, for much longer than a batch may take, and taken a little at a time.
+    let both = std::future::poll_fn(|cx| {
+        if start.elapsed() > 2 * span {
+            return Poll::Ready(true);
+        }
+        _ = peer.write(&flood);
+        match peer.read(&mut buffer) {
+            Ok(0) => return Poll::Ready(false),
+            Ok(length) => read += length,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        cx.waker().wake_by_ref();
+        if serving.as_mut().poll(cx).is_ready() { Poll::Ready(false) } else { Poll::Pending }
+    });
+    assert!(reactor.run(both, &shared.deadlines, |_| ()), "cut off after {:?} and {read} bytes", start.elapsed());
+    assert!(read > SOCKET_QUEUE_BYTES, "{read} bytes are no test");
+}
+
+#[test]
+fn a_socket_at_rest_is_small() {
+    fn speaking<'s, F>(
+        _: impl Fn(&'s Line<'s, Rc<Gateway>>, Box<crate::serve::visitor::Knock>, Vec<u8>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+    let (reactor, _, serving, _peer) = served(Duration::ZERO);
+    let [connection, socket] = [size_of_val(&serving), speaking(converse::<Rc<Gateway>>)];
+    drop(reactor);
+    assert!(connection + socket <= 800, "{connection} bytes for the connection, {socket} for the socket");
+}

@@ -1,0 +1,219 @@
+//! One peer's conversation with the gateway: hands what came to `api`, and carries out what it decides.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use log::Level;
+
+use super::gateway::Gateway;
+use super::hub::{Guest, Urgency};
+use super::listen::Seat;
+use super::log::Shown;
+use super::socket::{Pipe, Talk, Work};
+use crate::api::replay::Name;
+use crate::api::socket::facts::Facts;
+use crate::api::socket::{self, Act, Scene, roll};
+use crate::api::{Claims, Fault, Note};
+use crate::gate::Permit;
+use crate::limits::{CALL_SECS, SOCKET_CALLS};
+use crate::tool::Args;
+use crate::wire::frame::{self, Opcode};
+use crate::wire::message::Kind;
+
+/// What is remembered of an upgrade until its 101 is out.
+pub struct Knock {
+    /// What the caller claims.
+    pub claims: Claims<'static>,
+    /// Who it is.
+    pub peer: IpAddr,
+    /// Its place among those whose handshake is not over.
+    pub seat: Seat,
+}
+
+/// A peer that speaks the gateway's protocol.
+pub struct Visitor {
+    gateway: Rc<Gateway>,
+    pipe: Rc<Pipe>,
+    peer: IpAddr,
+    talk: RefCell<socket::Talk>,
+    seat: RefCell<Option<Seat>>,
+    guest: RefCell<Option<Rc<Guest>>>,
+    /// Its requests that run.
+    running: Rc<Cell<usize>>,
+}
+
+impl Visitor {
+    /// Begins with the challenge.
+    pub fn new(gateway: &Rc<Gateway>, knock: Box<Knock>, pipe: &Rc<Pipe>) -> Visitor {
+        let Knock { claims, peer, seat } = *knock;
+        let mut talk = socket::Talk::new(claims, super::random(), super::random());
+        let challenge = talk.challenge(gateway.wall_ms());
+        gateway.hub.wait(pipe);
+        let visitor = Visitor {
+            gateway: Rc::clone(gateway),
+            pipe: Rc::clone(pipe),
+            peer,
+            talk: RefCell::new(talk),
+            seat: RefCell::new(Some(seat)),
+            guest: RefCell::default(),
+            running: Rc::default(),
+        };
+        // It is so short that there is always room for it.
+        pipe.send(Opcode::Text, challenge.as_bytes());
+        visitor
+    }
+
+    /// Says what `message` asked for, else that there is no room for it now. A peer that asks and does not read the
+    /// answers has no room for that either and is cut off. Returns whether it was said.
+    fn say(&self, text: &str, message: &[u8]) -> bool {
+        let said = self.pipe.send(Opcode::Text, text.as_bytes());
+        if !said {
+            self.refused(Fault::AnswersFull);
+            if !self.pipe.send(Opcode::Text, socket::crowded(message).as_bytes()) {
+                self.pipe.cut();
+            }
+        }
+        said
+    }
+
+    /// The handshake is over.
+    fn admit(&self, hello: &str, message: &[u8]) {
+        self.gateway.hub.ready(&self.pipe);
+        if !self.say(hello, message) {
+            return self.pipe.close(&frame::close(1013, "too many answers are waiting to be read"));
+        }
+        self.seat.borrow_mut().take();
+        self.pipe.welcome(self.gateway.message_bytes.get());
+        let mut talk = self.talk.borrow_mut();
+        let Some(entry) = talk.entry() else { return };
+        let Some(member) = talk.member() else { return };
+        self.gateway.audit().say(
+            Level::Info,
+            format_args!(
+                "socket_open peer={} client={} mode={} protocol={} connection={}",
+                self.peer,
+                Shown(entry.text("host")),
+                Shown(entry.text("mode")),
+                member.protocol,
+                member.connection
+            ),
+        );
+        *self.guest.borrow_mut() = Some(self.gateway.hub.join(&self.pipe, entry, self.gateway.wall_ms()));
+    }
+
+    /// Runs a tool beside what else is said.
+    fn work(&self, message: &[u8], id: Box<str>, permit: Permit, args: Args, name: Option<Name>) -> Option<Work> {
+        let tool: Box<str> = permit.tool().into();
+        if self.running.get() >= SOCKET_CALLS {
+            self.refused(Fault::CallsFull);
+            self.say(&socket::told(&id, &tool, Err(Fault::CallsFull)), message);
+            return None;
+        }
+        let running = Running::start(&self.running);
+        let (gateway, pipe, peer) = (Rc::clone(&self.gateway), Rc::clone(&self.pipe), self.peer);
+        Some(Box::pin(async move {
+            let deadline = gateway.deadlines().deadline();
+            deadline.start(CALL_SECS);
+            let outcome = match deadline.race(gateway.call(permit, args, name, peer)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Fault::CallTimeout),
+            };
+            drop((running, deadline));
+            if let Err(fault) = &outcome {
+                gateway.note(&fault.clone().answer().note, None, peer);
+            }
+            let said = |outcome| pipe.send(Opcode::Text, socket::told(&id, &tool, outcome).as_bytes());
+            if !said(outcome) && !said(Err(Fault::AnswersFull)) {
+                pipe.cut();
+            }
+        }))
+    }
+
+    fn refused(&self, fault: Fault) {
+        self.note(&fault.answer().note);
+    }
+
+    fn note(&self, note: &Note) {
+        self.gateway.note(note, None, self.peer);
+    }
+}
+
+impl Talk for Visitor {
+    fn hear(&self, _: Kind, content: &[u8]) -> Option<Work> {
+        let act = {
+            let gateway = &*self.gateway;
+            let scene = Scene {
+                gate: &gateway.gate,
+                facts: gateway,
+                find: &|name| gateway.find(name),
+                seeds: &gateway.seeds,
+                now: Instant::now(),
+            };
+            self.talk.borrow_mut().hear(content, &scene)
+        };
+        match act {
+            Act::Admit(hello) => self.admit(&hello, content),
+            Act::Announce(said) => {
+                self.say(&said, content);
+                self.gateway.announce();
+            }
+            Act::Call { id, permit, args, name } => return self.work(content, id, permit, args, name),
+            Act::Close { last, code, reason, note } => {
+                if let Some(last) = last {
+                    self.say(&last, content);
+                }
+                self.note(&note);
+                self.pipe.close(&frame::close(code, &reason));
+            }
+            Act::Refuse { said, note } => {
+                self.say(&said, content);
+                self.note(&note);
+            }
+            Act::Say(said) => _ = self.say(&said, content),
+            Act::Silent => {}
+        }
+        None
+    }
+
+    fn late(&self) {
+        self.note(&Note { reason: Some("socket_hello_timeout"), ..Note::default() });
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.gateway.hub.ready(&self.pipe);
+        let guest = self.guest.borrow_mut().take();
+        if guest.is_some_and(|guest| self.gateway.hub.leave(&guest, self.gateway.wall_ms())) {
+            self.gateway.announce();
+        }
+    }
+}
+
+impl Gateway {
+    /// Tells everybody who is there.
+    fn announce(&self) {
+        if !self.hub.is_empty() {
+            let json = self.hub.roll.borrow().json(&roll::own(self), self.wall_ms());
+            self.hub.tell("presence", &["{\"presence\":", &json, "}"].concat(), true, Urgency::Droppable);
+        }
+    }
+}
+
+/// A request in progress, counted until dropped.
+struct Running(Rc<Cell<usize>>);
+
+impl Running {
+    fn start(count: &Rc<Cell<usize>>) -> Running {
+        count.set(count.get() + 1);
+        Running(Rc::clone(count))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
