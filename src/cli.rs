@@ -5,6 +5,7 @@ pub mod call;
 mod desk;
 mod explain;
 mod load;
+pub mod socket;
 mod start;
 mod tools;
 
@@ -97,9 +98,10 @@ fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> 
         let port = load::load(asked).ok().and_then(|loaded| loaded.config.gateway.port);
         format!("http://127.0.0.1:{}", port.unwrap_or(PORT_DEFAULT))
     });
-    let place = call::place(&url)?;
+    let place = call::place(&url, call.ws)?;
     let secret = load::client_secret(asked, call.token_file.as_deref()).map_err(call::Fault::Refused)?;
-    call::invoke(call, &place, secret.as_ref())
+    let invoke = if place.socket { socket::invoke } else { call::invoke };
+    invoke(call, &place, secret.as_ref())
 }
 
 fn invoke(asked: &Toolgate, call: &args::Call) -> u8 {

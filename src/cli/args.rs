@@ -143,7 +143,10 @@ pub struct Call {
     /// ask what would be done, without doing it
     #[argh(switch)]
     pub dry_run: bool,
-    /// the gateway (default: http://127.0.0.1 and the configured port)
+    /// ask over the WebSocket; without --action and --dry-run, which it cannot say
+    #[argh(switch)]
+    pub ws: bool,
+    /// the gateway, http:// or ws:// (default: http://127.0.0.1 and the configured port)
     #[argh(option, arg_name = "url")]
     pub url: Option<String>,
     /// file holding the shared secret (default: as the gateway finds it)
@@ -161,6 +164,7 @@ impl Call {
             action: None,
             session: None,
             dry_run: false,
+            ws: false,
             url: None,
             token_file: None,
         }

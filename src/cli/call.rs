@@ -1,4 +1,5 @@
-//! `toolgate call`: one request to a running gateway, the way any client would send it.
+//! `toolgate call`: one request to a running gateway over HTTP, the way any client would send it; and what all clients
+//! here share.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -16,8 +17,10 @@ use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_CONNECT_SECS, CLIENT_SECS};
 pub struct Place {
     /// Host and port, as they stand in a Host field.
     pub authority: String,
-    /// The path of the invoke endpoint.
+    /// The path to ask for.
     pub path: String,
+    /// Whether it is asked over the socket.
+    pub socket: bool,
 }
 
 /// Why there is no result.
@@ -68,13 +71,17 @@ struct Request<'a> {
     dry_run: bool,
 }
 
-/// Reads a gateway's URL.
+/// Reads a gateway's URL; `ws://`, like `socket`, asks for the socket.
 ///
 /// # Errors
 /// A text for the operator.
-pub fn place(url: &str) -> Result<Place, Fault> {
-    let rest = url.strip_prefix("http://").ok_or_else(|| {
-        Fault::Usage(format!("--url {url}: must begin with http://; TLS is for the proxy in front of the gateway"))
+pub fn place(url: &str, socket: bool) -> Result<Place, Fault> {
+    let plain = url.strip_prefix("ws://");
+    let socket = socket || plain.is_some();
+    let rest = plain.or_else(|| url.strip_prefix("http://")).ok_or_else(|| {
+        Fault::Usage(format!(
+            "--url {url}: must begin with http:// or ws://; TLS is for the proxy in front of the gateway"
+        ))
     })?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if !crate::wire::target::host_valid(authority) {
@@ -83,14 +90,19 @@ pub fn place(url: &str) -> Result<Place, Fault> {
     let port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && !port.is_empty());
     let authority = if port { authority.into() } else { format!("{authority}:{}", crate::limits::PORT_DEFAULT) };
     let path = path.trim_end_matches('/');
-    Ok(Place { authority, path: if path.is_empty() { "/tools/invoke".into() } else { format!("/{path}") } })
+    let path = match path {
+        "" if socket => "/".into(),
+        "" => "/tools/invoke".into(),
+        _ => format!("/{path}"),
+    };
+    Ok(Place { authority, path, socket })
 }
 
-/// The body of the request.
+/// The tool's arguments, as a JSON object.
 ///
 /// # Errors
-/// What is wrong with the arguments.
-fn body(call: &Call) -> Result<String, Fault> {
+/// What is wrong with them.
+pub(super) fn arguments(call: &Call) -> Result<Box<RawValue>, Fault> {
     let wrong = |text: String| Fault::Usage(text);
     let mut args: Vec<(String, Box<RawValue>)> = match &call.json {
         None => Vec::new(),
@@ -110,15 +122,19 @@ fn body(call: &Call) -> Result<String, Fault> {
         args.retain(|(known, _)| known != name);
         args.push((name.into(), value));
     }
-    let args = serde_json::value::to_raw_value(&Members(args)).map_err(|error| wrong(error.to_string()))?;
+    serde_json::value::to_raw_value(&Members(args)).map_err(|error| wrong(error.to_string()))
+}
+
+/// The body of the request.
+fn body(call: &Call) -> Result<String, Fault> {
     let request = Request {
         tool: &call.tool,
         action: call.action.as_deref(),
-        args,
+        args: arguments(call)?,
         session_key: call.session.as_deref(),
         dry_run: call.dry_run,
     };
-    serde_json::to_string(&request).map_err(|error| wrong(error.to_string()))
+    serde_json::to_string(&request).map_err(|error| Fault::Usage(error.to_string()))
 }
 
 /// An object's members, in order.
@@ -150,7 +166,7 @@ impl Serialize for Members {
     }
 }
 
-/// Sends the call and reads the answer.
+/// Sends the call over HTTP and reads the answer.
 ///
 /// # Errors
 /// Why there is no result.
@@ -177,29 +193,41 @@ pub fn invoke(call: &Call, place: &Place, secret: Option<&Secret>) -> Result<Sai
     said(status, &content)
 }
 
-fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
+/// A connection that is lost, or never was.
+pub(super) fn lost(whom: &str, error: &std::io::Error) -> Fault {
+    Fault::Unreachable(format!("{whom}: {error}; is the gateway running?"))
+}
+
+/// What does not speak as a gateway does.
+pub(super) fn strange() -> Fault {
+    Fault::Unreachable("the answer is not a gateway's; is that port a toolgate's?".into())
+}
+
+/// Connects.
+pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     let authority = &place.authority;
-    let lost = |error: std::io::Error| Fault::Unreachable(format!("{authority}: {error}; is the gateway running?"));
-    let addresses = authority.to_socket_addrs().map_err(lost)?;
     let mut last = Fault::Unreachable(format!("{authority}: no address"));
-    for address in addresses {
+    for address in authority.to_socket_addrs().map_err(|error| lost(authority, &error))? {
         match TcpStream::connect_timeout(&address, CLIENT_CONNECT_SECS) {
-            Ok(mut stream) => {
-                stream.set_read_timeout(Some(CLIENT_SECS)).map_err(lost)?;
-                stream.set_write_timeout(Some(CLIENT_SECS)).map_err(lost)?;
-                stream.write_all(request).map_err(lost)?;
-                let mut answer = Vec::new();
-                stream.take(CLIENT_ANSWER_BYTES).read_to_end(&mut answer).map_err(lost)?;
-                return Ok(answer);
-            }
-            Err(error) => last = lost(error),
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = lost(authority, &error),
         }
     }
     Err(last)
 }
 
+fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
+    let lost = |error| lost(&place.authority, &error);
+    let mut stream = dial(place)?;
+    stream.set_read_timeout(Some(CLIENT_SECS)).map_err(lost)?;
+    stream.set_write_timeout(Some(CLIENT_SECS)).map_err(lost)?;
+    stream.write_all(request).map_err(lost)?;
+    let mut answer = Vec::new();
+    stream.take(CLIENT_ANSWER_BYTES).read_to_end(&mut answer).map_err(lost)?;
+    Ok(answer)
+}
+
 fn read_answer(bytes: &[u8]) -> Result<(u16, Vec<u8>), Fault> {
-    let strange = || Fault::Unreachable("the answer is not HTTP; is that port a toolgate's?".into());
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut fields);
     match head.parse(bytes) {
@@ -213,6 +241,8 @@ fn read_answer(bytes: &[u8]) -> Result<(u16, Vec<u8>), Fault> {
 #[derive(Deserialize)]
 struct Reply {
     ok: Option<bool>,
+    // The socket's word for it.
+    #[serde(alias = "output")]
     result: Option<ResultBody>,
     error: Option<ErrorBody>,
 }
@@ -235,19 +265,33 @@ struct Details {
     status: Option<Box<RawValue>>,
 }
 
+/// What is read of an error; the socket calls its type a code.
 #[derive(Deserialize)]
-struct ErrorBody {
-    #[serde(rename = "type")]
+pub(super) struct ErrorBody {
+    #[serde(rename = "type", alias = "code")]
     kind: String,
     message: String,
 }
 
-fn said(status: u16, content: &[u8]) -> Result<Said, Fault> {
+impl ErrorBody {
+    /// The no, with a hint when it is the secret that is wrong: `status` 401, or an error of the socket that says so.
+    pub(super) fn refusal(self, unauthorized: bool) -> Fault {
+        let ErrorBody { kind, message } = self;
+        let unauthorized = unauthorized || message.starts_with("unauthorized");
+        let hint = if unauthorized { "; `toolgate token` shows the token of a gateway on this machine" } else { "" };
+        Fault::Refused([&kind, ": ", &message, hint].concat())
+    }
+}
+
+/// Reads what a gateway said of a call; the payload of the socket's answer is shaped like the content of HTTP's.
+///
+/// # Errors
+/// Why there is no result.
+pub(super) fn said(status: u16, content: &[u8]) -> Result<Said, Fault> {
     let reply: Reply = serde_json::from_slice(content)
         .map_err(|_| Fault::Refused(format!("status {status}: {}", String::from_utf8_lossy(content).trim())))?;
     if let Some(error) = reply.error {
-        let hint = if status == 401 { "; `toolgate token` shows the token of a gateway on this machine" } else { "" };
-        return Err(Fault::Refused(format!("{}: {}{hint}", error.kind, error.message)));
+        return Err(error.refusal(status == 401));
     }
     let result = reply.result.filter(|_| reply.ok == Some(true));
     let result = result.ok_or_else(|| Fault::Refused(format!("status {status} without a result")))?;
@@ -264,14 +308,19 @@ mod tests {
     #[test]
     fn urls() {
         let check = |url: &str, expected: Option<(&str, &str)>| {
-            let got = place(url).ok();
+            let got = place(url, false).ok();
             assert_eq!(got.as_ref().map(|p| (p.authority.as_str(), p.path.as_str())), expected, "{url}");
+            assert!(got.is_none_or(|got| got.socket == url.starts_with("ws")), "{url}");
         };
         check("http://pi", Some(("pi:18789", "/tools/invoke")));
         check("http://pi:1/", Some(("pi:1", "/tools/invoke")));
         check("http://[::1]", Some(("[::1]:18789", "/tools/invoke")));
         check("http://[::1]:2/x/", Some(("[::1]:2", "/x")));
+        check("ws://pi", Some(("pi:18789", "/")));
+        check("ws://pi:1/x", Some(("pi:1", "/x")));
+        assert_eq!(place("http://pi", true).expect("a place").path, "/");
         check("https://pi", None);
+        check("wss://pi", None);
         check("pi:1", None);
         check("http://", None);
     }
