@@ -242,6 +242,11 @@ fn calls() {
         assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{args:?}: {finished:?}");
         let printed: Result<Value, _> = serde_json::from_str(&finished.out);
         assert!(printed.is_ok_and(|v| v.is_object()), "{args:?} prints no result: {finished:?}");
+        if !args.iter().any(|arg| ["--dry-run", "--action"].contains(arg)) {
+            let over = called(&gateway, &[args, &["--ws"]].concat());
+            let keys = |text: &str| serde_json::from_str::<Value>(text).map(|v| keys(&v)).unwrap_or_default();
+            assert_eq!((over.code, over.log.as_str(), keys(&over.out)), (0, "", keys(&finished.out)), "{over:?}");
+        }
     }
     let ops = called(&gateway, &["agents_list", "--session", "agent:ops:main"]);
     assert!(ops.out.contains("\"ops\""), "the session arrives: {ops:?}");
@@ -267,12 +272,69 @@ fn calls() {
     gateway.stop();
 }
 
+/// The names of an object's members.
+fn keys(value: &Value) -> Vec<String> {
+    value.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[test]
+fn calls_over_the_socket() {
+    let gateway = Gateway::start();
+    let (url, ws) = (gateway.url(), gateway.url().replace("http://", "ws://"));
+    let over = |args: &[&str]| called(&gateway, &[args, &["--ws"]].concat());
+    let [http, socket] = [&url, &ws].map(|url| called(&gateway, &["agents_list", "--url", url]));
+    assert_eq!((http.code, http.out.as_str(), http.log.as_str()), (0, socket.out.as_str(), ""), "{http:?} {socket:?}");
+    assert_eq!(gateway.log().matches("socket_open").count(), 1, "{}", gateway.tail());
+    let ops = over(&["agents_list", "--session", "agent:ops:main"]);
+    assert!(ops.out.contains("\"ops\""), "the session arrives: {ops:?}");
+    let wrong = gateway.dir().write("wrong", 0o600, "wrong-wrong-wrong-wrong");
+    let wrong = wrong.to_string_lossy();
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let nobody = format!("ws://{nobody}");
+    for (args, code, word) in [
+        (&["no_such_tool"][..], 1, "not_found: Tool not available: no_such_tool"),
+        (&["device_status", "--token-file", &wrong], 1, "unauthorized: gateway token mismatch"),
+        (&["device_status", "--arg", "nonsense=1"], 1, "nonsense"),
+        (&["device_status", "--url", &format!("{url}/healthz")], 69, "not a gateway's"),
+        (&["device_status", "--url", &nobody], 69, "127.0.0.1"),
+        (&["device_status", "--url", "wss://127.0.0.1"], 64, "TLS is for the proxy"),
+        (&["device_status", "--url", "https://127.0.0.1"], 64, "TLS is for the proxy"),
+        (&["device_status", "--dry-run"], 64, "--dry-run"),
+        (&["device_status", "--action", "list"], 64, "--action"),
+        (&["device_status", "[1]"], 64, ""),
+    ] {
+        let finished = over(args);
+        assert_eq!((finished.code, finished.out.as_str()), (code, ""), "{args:?}: {finished:?}");
+        assert!(finished.log.contains(word), "{args:?} says nothing about {word:?}: {finished:?}");
+        assert!(!finished.log.contains(TOKEN) && !finished.log.contains("wrong-wrong"), "{args:?}: {finished:?}");
+    }
+    let other = url.replace("127.0.0.1", "localhost");
+    let page = called(&gateway, &["device_status", "--ws", "--url", &other]);
+    assert_eq!(page.code, 0, "{page:?}");
+    let card = command(gateway.dir(), &["status", "--url", &ws]);
+    assert!(card.code == 0 && card.out.contains("connections  1"), "{card:?}");
+    gateway.stop();
+}
+
+#[test]
+fn a_call_over_the_socket_is_refused_at_the_door() {
+    let gateway = Setup::new(&CONFIG.replacen("bind:", "limits: { connectionsPerPeer: 1 }, bind:", 1)).start();
+    let keeps = gateway.peer();
+    let finished = called(&gateway, &["device_status", "--ws"]);
+    assert!(finished.code == 1 && finished.log.contains("Too many"), "{finished:?}");
+    drop(keeps);
+    gateway.stop();
+}
+
 #[test]
 fn calls_find_the_generated_token() {
     let gateway = Setup::new("{}").start();
     let url = gateway.url();
-    let finished = command(gateway.dir(), &["call", "device_status", "--url", &url]);
-    assert_eq!(finished.code, 0, "{finished:?}");
+    for over in ["--url", "--ws"] {
+        let args = ["call", "device_status", "--url", &url, "--ws"];
+        let finished = command(gateway.dir(), if over == "--ws" { &args } else { &args[..4] });
+        assert_eq!(finished.code, 0, "{finished:?}");
+    }
     gateway.stop();
 }
 
@@ -326,7 +388,12 @@ fn tokens() {
     let second = stored();
     assert!(second != first && second.len() == 48, "rotate left {second:?}");
     assert_eq!(fs::metadata(&path).expect("the token").permissions().mode() & 0o7777, 0o600);
-    assert_eq!(fs::read_dir(dir.path("state")).expect("the state directory").count(), 1, "a draft is left behind");
+    let mut kept: Vec<_> = fs::read_dir(dir.path("state"))
+        .expect("the state directory")
+        .map(|e| e.expect("an entry").file_name())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["identity", "token"], "a draft is left behind");
     let shown = command(&dir, &["token", "show"]);
     assert_eq!(shown.out.trim(), second, "{shown:?}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");

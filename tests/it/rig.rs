@@ -41,6 +41,24 @@ pub fn notice(text: &str) {
     drop(writeln!(std::io::stderr(), "notice: {text}"));
 }
 
+/// What nobody can judge where `TOOLGATE_EMULATED` says that an emulator runs the program, and why.
+const NOT_UNDER_EMULATION: [(&str, &str); 3] = [
+    ("bounds::idle_costs", "the emulator has a thread and memory of its own"),
+    ("siege: resident memory", "the kernel counts the emulator's memory with the program's"),
+    ("siege::siege_with_little_memory", "the emulator does not start under that limit"),
+];
+
+/// Whether `what`, which stands in the list above, is left out of this run. Says so if it is.
+pub fn is_left_out(what: &str) -> bool {
+    let why = NOT_UNDER_EMULATION.iter().find(|(name, _)| *name == what).map(|(_, why)| why);
+    let why = why.unwrap_or_else(|| panic!("{what} is judged under emulation too"));
+    let emulated = std::env::var_os("TOOLGATE_EMULATED").is_some();
+    if emulated {
+        notice(&format!("{what} is left out: {why}"));
+    }
+    emulated
+}
+
 /// Polls `look` until it gives a value or the deadline is over.
 pub fn until<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + within;

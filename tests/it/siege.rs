@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{Peer, call, health};
-use crate::rig::{CONFIG, Gateway, SOON, Setup, is_release, notice};
+use crate::rig::{CONFIG, Gateway, SOON, Setup, is_left_out, is_release, notice};
 
 /// A body's largest size in bytes.
 const BODY: usize = 2_097_152;
@@ -142,7 +142,7 @@ fn besiege(gateway: &Gateway, name: &str) {
     let (most, promise) = (gateway.status("VmHWM"), if is_release() { PROMISE } else { PROMISE_DEBUG });
     let figures = format!("{name}: at most {most} KiB resident, a good peer served {count} times, within {longest:?}");
     notice(&figures);
-    assert!(most <= promise, "{figures}; promised are {promise} KiB");
+    assert!(most <= promise || is_left_out("siege: resident memory"), "{figures}; promised are {promise} KiB");
     assert!(count >= 4, "{figures}");
     drop(strangers);
     assert_eq!(gateway.peer().ask(&health()).status, 200, "{name}: after the siege");
@@ -157,6 +157,9 @@ fn siege() {
 
 #[test]
 fn siege_with_little_memory() {
+    if is_left_out("siege::siege_with_little_memory") {
+        return;
+    }
     let gateway = Setup::new(CONFIG).ulimit("-d 24576").start();
     besiege(&gateway, "a siege under ulimit -d 24576");
     gateway.stop();
