@@ -1,0 +1,173 @@
+#!/bin/bash
+# Builds toolgate for small devices without Docker. README.md beside this file says how and for which.
+#
+#   cross/build.sh TARGET... [--out DIR]     or `shipped`, or `all`, for TARGET
+#   cross/build.sh --prepare                 only what needs root and the network
+#
+# The room it builds in is Debian trixie in a folder, whose rustc 1.85.1 and rust-src 1.85.1 match exactly and do not move:
+# the standard library is built from source for each target, so no target needs a ready one. zig links and brings musl.
+# Root makes the room, once; who builds needs none. Nothing is fetched from inside the room.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+readonly HERE
+readonly TOP=${HERE%/*}
+readonly CACHE=${TOOLGATE_CROSS_DIR:-${CARGO_TARGET_DIR:-$TOP/target}/cross}
+readonly ROOM=$CACHE/trixie
+readonly ZIG=$CACHE/zig
+readonly REGISTRY=${CARGO_HOME:-$HOME/.cargo}
+OUT=$CACHE/out
+
+say() { printf '\n-- %s\n' "$*"; }
+
+fail() {
+    printf 'cross/build.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# needs COMMAND PACKAGE: a command, or the sentence that brings it.
+needs() {
+    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || fail "$1 is missing: apt-get install $2"
+}
+
+# The Debian mirror that this machine already uses, else Debian's own.
+mirror() {
+    local found
+    found=$(grep -rhoE '^[^#]*\bhttps?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
+        grep -oE 'https?://[^ ]+' | head -n 1) || true
+    printf '%s' "${found:-http://deb.debian.org/debian}"
+}
+
+# Debian's compiler and its matching source in a folder. In a mount namespace of its own, so that whatever is mounted
+# there is gone with it, however it ends.
+prepare_room() {
+    local as_root=() proxy='' script=trixie
+    [ -e "$ROOM/.ready" ] && return
+    needs debootstrap debootstrap
+    needs unshare util-linux
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "the room is made by root: run 'cross/build.sh --prepare' as root once"
+        as_root=(sudo)
+    fi
+    [ -e /usr/share/debootstrap/scripts/trixie ] || script=sid
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ||
+        fail "Debian's signatures cannot be checked: apt-get install debian-archive-keyring"
+    if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
+        eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    fi
+    say "Debian trixie with rustc 1.85.1, from $(mirror) into $ROOM: 1.2 GB, one to three minutes"
+    mkdir -p "$CACHE"
+    "${as_root[@]}" rm -rf --one-file-system "$ROOM.part"
+    "${as_root[@]}" env ${proxy:+http_proxy="$proxy"} unshare --mount --propagation private \
+        debootstrap --variant=minbase --force-check-gpg --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+        --include=rustc,cargo,rust-src,gcc,libc6-dev \
+        trixie "$ROOM.part" "$(mirror)" "/usr/share/debootstrap/scripts/$script" >"$CACHE/debootstrap.log" 2>&1 ||
+        fail "debootstrap failed: $(tail -n 1 "$CACHE/debootstrap.log") (all of it: $CACHE/debootstrap.log)"
+    "${as_root[@]}" chroot "$ROOM.part" apt-get clean
+    "${as_root[@]}" mkdir "$ROOM.part/mnt/source" "$ROOM.part/mnt/cargo" "$ROOM.part/mnt/zig" "$ROOM.part/mnt/cache"
+    "${as_root[@]}" touch "$ROOM.part/.ready"
+    "${as_root[@]}" mv "$ROOM.part" "$ROOM"
+}
+
+# zig and cargo-zigbuild from PyPI, as this machine's pip is set up to reach it.
+prepare_zig() {
+    local wanted
+    wanted=$(cat "$HERE/zig.txt")
+    [ -e "$ZIG/.ready" ] && [ "$(cat "$ZIG/.ready")" = "$wanted" ] && return
+    needs python3 python3
+    say "zig and cargo-zigbuild from PyPI into $ZIG: 95 MB"
+    rm -rf "$ZIG"
+    mkdir -p "$CACHE"
+    python3 -m venv "$ZIG" || fail "python3 has no venv: apt-get install python3-venv"
+    "$ZIG/bin/pip" install --quiet --require-hashes --only-binary :all: --requirement "$HERE/zig.txt" ||
+        fail "pip cannot install cross/zig.txt: see above; 'pip config list' says where it looks"
+    ln -s "$(cd "$ZIG" && echo lib/python3*/site-packages/ziglang)" "$ZIG/ziglang"
+    printf '%s\n' "$wanted" >"$ZIG/.ready"
+}
+
+# All crates, ours and the standard library's, by the machine's own cargo and its settings.
+fetch() {
+    needs cargo "cargo, or https://rustup.rs"
+    (cd "$TOP" && cargo fetch --quiet --locked) || fail "cargo cannot fetch the crates of Cargo.lock: see above"
+    # The standard library's manifest speaks of unstable features.
+    (cd / && RUSTC_BOOTSTRAP=1 cargo fetch --quiet --locked \
+        --manifest-path "$ROOM/usr/lib/rustlib/src/rust/library/Cargo.toml") ||
+        fail "cargo cannot fetch the crates of the standard library: see above"
+}
+
+# enter COMMAND...: runs it in the room, where the repository is read-only and all paths are the same on every machine.
+enter() {
+    local ids=()
+    [ "$(id -u)" -eq 0 ] || ids=(--map-root-user)
+    unshare "${ids[@]}" --mount --propagation private bash -euc '
+        room=$1 source=$2 cargo=$3 zig=$4 cache=$5
+        shift 5
+        mount --rbind /proc "$room/proc"
+        mount --rbind /dev "$room/dev"
+        mount --bind "$source" "$room/mnt/source"
+        mount -o remount,ro,bind "$room/mnt/source"
+        mount --bind "$cargo" "$room/mnt/cargo"
+        mount --bind "$zig" "$room/mnt/zig"
+        mount --bind "$cache" "$room/mnt/cache"
+        exec chroot "$room" "$@"
+    ' enter "$ROOM" "$TOP" "$REGISTRY" "$ZIG" "$CACHE/work" "$@" ||
+        fail "the build failed: see above (if 'unshare' is refused, run this as root)"
+}
+
+# build TARGET: cross/TARGET.conf says how. The standard library comes without its backtrace printer and without the
+# text of panics: one ends the process at once, and the log does not say where. That is what 1 MiB costs.
+build() {
+    local target=$1 flags made
+    local boards rustflags
+    [ -e "$HERE/$target.conf" ] || fail "there is no cross/$target.conf; there are: $(targets)"
+    . "$HERE/$target.conf"
+    say "$target: $boards"
+    flags="-C link-self-contained=no -C target-feature=+crt-static $rustflags"
+    mkdir -p "$CACHE/work/home" "$OUT/$target"
+    enter env -i HOME=/mnt/cache/home PATH=/usr/bin:/bin:/mnt/zig/bin TERM="${TERM:-dumb}" \
+        CARGO_HOME=/mnt/cargo CARGO_TARGET_DIR=/mnt/cache/target CARGO_ZIGBUILD_ZIG_PATH=/mnt/zig/ziglang/zig \
+        RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=/mnt/source/cross/rustc.sh RUSTFLAGS="$flags" \
+        cargo zigbuild --manifest-path /mnt/source/Cargo.toml --offline --locked --release --ignore-rust-version \
+        --bin toolgate --target "$target" -Z build-std=std,panic_abort -Z build-std-features=panic_immediate_abort,optimize_for_size
+    made=$CACHE/work/target/$target/release/toolgate
+    cp "$made" "$OUT/$target/toolgate"
+    printf '%s: %d bytes in %s\n' "$target" "$(stat -c %s "$made")" "$OUT/$target/toolgate"
+}
+
+# targets [shipped]: what there is a file for.
+targets() {
+    local conf names=()
+    for conf in "$HERE"/*.conf; do
+        if [ "${1:-}" != shipped ] || grep -q '^shipped=yes' "$conf"; then
+            names+=("$(basename "$conf" .conf)")
+        fi
+    done
+    echo "${names[*]}"
+}
+
+main() {
+    local wanted=() only_prepare=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --out)
+            OUT=${2:?--out wants a directory}
+            shift
+            ;;
+        --prepare) only_prepare=1 ;;
+        all) read -ra wanted <<<"$(targets)" ;;
+        shipped) read -ra wanted <<<"$(targets shipped)" ;;
+        -*) fail "unknown option $1" ;;
+        *) wanted+=("$1") ;;
+        esac
+        shift
+    done
+    [ -n "$only_prepare" ] || [ "${#wanted[@]}" -gt 0 ] || fail "which target? all, shipped, or of: $(targets)"
+    prepare_room
+    prepare_zig
+    fetch
+    for target in "${wanted[@]}"; do
+        build "$target"
+    done
+}
+
+main "$@"
