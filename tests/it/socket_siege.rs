@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::{Peer, health};
-use crate::rig::{Gateway, SOON, Setup, is_release, notice, until};
+use crate::rig::{Gateway, SOON, Setup, is_left_out, is_release, notice, until};
 use crate::socket::{Ws, config, hello, req, upgrade};
 
 /// The promise in KiB; a debug build's code alone is larger than a release.
@@ -20,6 +20,9 @@ const EACH_DEBUG: f64 = 4.0;
 
 #[test]
 fn idle_sockets_cost() {
+    if is_left_out("bounds::idle_costs") {
+        return;
+    }
     let gateway = Setup::new(&config("limits: { connections: 1024, connectionsPerPeer: 1024 }")).start();
     let mut one = Ws::enter(&gateway);
     assert_eq!(one.invoke("sessions_list")["ok"], true);
@@ -116,7 +119,7 @@ fn siege_of_sockets() {
     let (most, promise) = (gateway.status("VmHWM"), if is_release() { PROMISE } else { PROMISE_DEBUG });
     let figures = format!("at most {most} KiB resident, a good client served {count} times, within {longest:?}");
     notice(&figures);
-    assert!(most <= promise, "{figures}; promised are {promise} KiB");
+    assert!(most <= promise || is_left_out("siege: resident memory"), "{figures}; promised are {promise} KiB");
     assert!(count >= 2, "{figures}");
     assert_eq!(Ws::enter(&gateway).ask("health", Value::Null)["ok"], true, "after the siege");
     gateway.stop();
