@@ -30,12 +30,12 @@ needs() {
     command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || fail "$1 is missing: apt-get install $2"
 }
 
-# The Debian mirror that this machine already uses, else Debian's own.
+# The Debian mirror that this machine already uses.
 mirror() {
     local found
     found=$(grep -rhoE '^[^#]*\bhttps?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
         grep -oE 'https?://[^ ]+' | head -n 1) || true
-    printf '%s' "${found:-http://deb.debian.org/debian}"
+    printf '%s' "${found:-${TOOLGATE_DEBIAN_MIRROR:-}}"
 }
 
 # Debian's compiler and its matching source in a folder. In a mount namespace of its own, so that whatever is mounted
@@ -55,6 +55,7 @@ prepare_room() {
     if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
         eval "$(apt-config shell proxy Acquire::http::Proxy)"
     fi
+    [ -n "$(mirror)" ] || fail "apt's sources name no Debian mirror: set TOOLGATE_DEBIAN_MIRROR to the address of one"
     say "Debian trixie with rustc 1.85.1, from $(mirror) into $ROOM: 1.2 GB, one to three minutes"
     mkdir -p "$CACHE"
     "${as_root[@]}" rm -rf --one-file-system "$ROOM.part"
