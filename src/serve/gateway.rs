@@ -403,10 +403,11 @@ impl Drop for Run<'_> {
 }
 
 /// A call in progress, counted until dropped.
-struct Running(Rc<Cell<usize>>);
+pub(super) struct Running(Rc<Cell<usize>>);
 
 impl Running {
-    fn start(calls: &Rc<Cell<usize>>, most: usize) -> Option<Running> {
+    /// Counts one more call, unless `most` run already.
+    pub(super) fn start(calls: &Rc<Cell<usize>>, most: usize) -> Option<Running> {
         if calls.get() >= most {
             return None;
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use log::Level;
 
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Running};
 use super::hub::{Guest, Urgency};
 use super::listen::Seat;
 use super::log::Shown;
@@ -106,12 +106,11 @@ impl Visitor {
     /// Runs a tool beside what else is said.
     fn work(&self, message: &[u8], id: Box<str>, permit: Permit, args: Args, name: Option<Name>) -> Option<Work> {
         let tool: Box<str> = permit.tool().into();
-        if self.running.get() >= SOCKET_CALLS {
+        let Some(running) = Running::start(&self.running, SOCKET_CALLS) else {
             self.refused(Fault::CallsFull);
             self.say(&socket::told(&id, &tool, Err(Fault::CallsFull)), message);
             return None;
-        }
-        let running = Running::start(&self.running);
+        };
         let (gateway, pipe, peer) = (Rc::clone(&self.gateway), Rc::clone(&self.pipe), self.peer);
         Some(Box::pin(async move {
             let deadline = gateway.deadlines().deadline();
@@ -199,21 +198,5 @@ impl Gateway {
             let json = self.hub.roll.borrow().json(&roll::own(self), self.wall_ms());
             self.hub.tell("presence", &["{\"presence\":", &json, "}"].concat(), true, Urgency::Droppable);
         }
-    }
-}
-
-/// A request in progress, counted until dropped.
-struct Running(Rc<Cell<usize>>);
-
-impl Running {
-    fn start(count: &Rc<Cell<usize>>) -> Running {
-        count.set(count.get() + 1);
-        Running(Rc::clone(count))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
