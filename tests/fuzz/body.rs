@@ -1,6 +1,9 @@
 //! Any bytes, cut anywhere → the same content, the same end, the same fault.
 #![no_main]
 
+mod cut;
+
+use cut::cut;
 use libfuzzer_sys::fuzz_target;
 use toolgate::wire::Fault;
 use toolgate::wire::body::{Decoder, Framing};
@@ -25,17 +28,6 @@ fn feed<'a>(framing: Framing, parts: impl Iterator<Item = &'a [u8]>) -> Fed {
         over += rest.len();
     }
     (content, Ok((done, over)))
-}
-
-/// Cuts `data` into pieces whose lengths come from `cuts`.
-fn cut<'a>(mut data: &'a [u8], cuts: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut lengths = cuts.iter().cycle();
-    std::iter::from_fn(move || {
-        let length = usize::from(*lengths.next()?).clamp(1, data.len().max(1));
-        let (part, rest) = data.split_at_checked(length)?;
-        data = rest;
-        Some(part)
-    })
 }
 
 fuzz_target!(|data: &[u8]| {

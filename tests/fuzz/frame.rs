@@ -1,6 +1,9 @@
 //! Any bytes, cut anywhere, as frames → the same events, the same violation; and no memory beyond the limit.
 #![no_main]
 
+mod cut;
+
+use cut::cut;
 use libfuzzer_sys::fuzz_target;
 use toolgate::wire::frame::{self, Opcode};
 use toolgate::wire::message::{Event, Kind, Reader, Role, Violation};
@@ -69,17 +72,6 @@ fn written(role: Role, events: &[Event]) -> Vec<u8> {
         }
     }
     out
-}
-
-/// Cuts `data` into pieces whose lengths come from `cuts`.
-fn cut<'a>(mut data: &'a [u8], cuts: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut lengths = cuts.iter().cycle();
-    std::iter::from_fn(move || {
-        let length = usize::from(*lengths.next()?).clamp(1, data.len().max(1));
-        let (part, rest) = data.split_at_checked(length)?;
-        data = rest;
-        Some(part)
-    })
 }
 
 fuzz_target!(|data: &[u8]| {
