@@ -53,8 +53,8 @@ pub enum Fault {
     // Ours.
     /// The call ran out of time.
     CallTimeout,
-    /// The tool failed; the cause, for the log only.
-    ToolFailed(String),
+    /// The tool failed; the cause is for the log only ([`super::verdict`]).
+    ToolFailed,
     // The world's.
     /// No memory for another answer.
     AnswersFull,
@@ -111,15 +111,11 @@ impl Fault {
     pub fn answer(self) -> Answer {
         let reason = Some(self.word());
         match self {
-            Fault::ToolFailed(cause) => {
-                let reply = error(500, kind::TOOL, "tool execution failed");
-                Answer { reply, note: Note { reason, tool: None, detail: Some(cause.into()) } }
-            }
             Fault::Refused(refusal, name) => {
                 let reply = refused(&refusal, &name);
-                Answer { reply, note: Note { reason, tool: Some(name), detail: None } }
+                Answer { reply, note: Note { reason, tool: Some(name) } }
             }
-            other => Answer { reply: other.reply(), note: Note { reason, tool: None, detail: None } },
+            other => Answer { reply: other.reply(), note: Note { reason, tool: None } },
         }
     }
 
@@ -130,7 +126,7 @@ impl Fault {
             Fault::BodiesFull => overloaded("Too much request data in flight. Please try again."),
             Fault::BodyTimeout => closing(error(408, kind::INVALID, "Request body timeout")),
             Fault::CallInProgress => overloaded("A call with this idempotencyKey is still running. Please try again."),
-            Fault::CallTimeout | Fault::ToolFailed(_) => error(500, kind::TOOL, "tool execution failed"),
+            Fault::CallTimeout | Fault::ToolFailed => error(500, kind::TOOL, "tool execution failed"),
             Fault::CallsFull => overloaded("Too many tools are running. Please try again."),
             Fault::CodedContent => {
                 error(415, kind::INVALID, "Content-Encoding is not supported: send the body as it is")
@@ -190,7 +186,7 @@ impl Fault {
             Fault::SessionKeyTooLong => "session_key_too_long",
             Fault::SocketsFullForPeer => "sockets_full_for_peer",
             Fault::Stopping => "stopping",
-            Fault::ToolFailed(_) => "tool_failed",
+            Fault::ToolFailed => "tool_failed",
             Fault::ToolMissing => "tool_missing",
             Fault::Upgrade(refused) => refused.word(),
         }

@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::replay::{self, Seeds};
-use super::{Admitted, Answer, Fault, Note, Step, envelope, faults, pretty};
+use super::{Admitted, Answer, Fault, Step, envelope, faults, pretty};
 use crate::gate::policy::Step as Link;
 use crate::gate::{Gate, Permit, Principal, Refusal, Subject};
 use crate::limits::{REPLAY_KEY_BYTES_MAX, SESSION_KEY_BYTES_MAX, TOOL_NAME_CHARS_MAX};
@@ -118,12 +118,8 @@ pub fn verdict(outcome: &Outcome) -> (u16, Option<(&'static str, &str)>) {
 pub fn outcome(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Done { details, text } => faults::success(result(&details, text.as_deref())),
-        Outcome::Failed(cause) => Fault::ToolFailed(cause).answer(),
-        Outcome::Input(text) => {
-            let mut answer = Fault::ArgumentInvalid(text.clone()).answer();
-            answer.note = Note { detail: Some(text.into()), ..answer.note };
-            answer
-        }
+        Outcome::Failed(_) => Fault::ToolFailed.answer(),
+        Outcome::Input(text) => Fault::ArgumentInvalid(text).answer(),
     }
 }
 

@@ -80,8 +80,6 @@ pub struct Note {
     pub reason: Option<&'static str>,
     /// The tool that was asked for, as sent.
     pub tool: Option<Box<str>>,
-    /// What only the log may say.
-    pub detail: Option<Box<str>>,
 }
 
 /// An answer and what the log says about it.

@@ -40,7 +40,7 @@ pub(super) fn order(
     match order.place(&member.principal, &scene.gate.borrow(), scene.find, scene.seeds) {
         Ok((permit, args, name)) => Act::Call { id: id.into(), permit, args, name },
         Err(fault) => {
-            let note = Note { reason: Some(fault.word()), tool: Some(shown(&tool)), detail: None };
+            let note = Note { reason: Some(fault.word()), tool: Some(shown(&tool)) };
             Act::Refuse { said: told(id, &tool, Err(fault)), note }
         }
     }
