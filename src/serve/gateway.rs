@@ -355,10 +355,13 @@ impl Service for Rc<Gateway> {
     fn live(&self) -> impl Future<Output = ()> + 'static {
         let gateway = Rc::clone(self);
         async move {
-            for number in 1.. {
-                Timer::after(Duration::from_millis(SOCKET_TICK_MS)).await;
-                gateway.tick(number);
-            }
+            let ticks = async {
+                for number in 1.. {
+                    Timer::after(Duration::from_millis(SOCKET_TICK_MS)).await;
+                    gateway.tick(number);
+                }
+            };
+            gateway.host.tasks.run(ticks).await;
         }
     }
 

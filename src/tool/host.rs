@@ -2,14 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use rustix::time::{ClockId, clock_gettime};
+use smol::LocalExecutor;
 
 use super::aside::Aside;
 use super::gateway::Desk;
 use super::ledger::Sessions;
 use super::root::Root;
 use super::storage::Probes;
+use super::targets::Targets;
 use crate::gate::policy;
 use crate::limits::TOOL_RESULT_BYTES;
 
@@ -74,6 +77,10 @@ pub struct Host {
     pub visibility: Visibility,
     /// One result as compact JSON, in bytes (`gateway.limits.toolResultBytes`).
     pub result_bytes: Cell<usize>,
+    /// What built-in tools may touch.
+    pub targets: RefCell<Rc<Targets>>,
+    /// Work that goes on after its call: the end of a child process, a pulse on a line. Whoever serves runs it.
+    pub tasks: LocalExecutor<'static>,
     pub(super) start: Now,
     /// Whether the clock is kept in time, as of that second since boot.
     pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
@@ -92,6 +99,8 @@ impl Host {
             desk: None,
             visibility: Visibility::default(),
             result_bytes: Cell::new(TOOL_RESULT_BYTES),
+            targets: RefCell::default(),
+            tasks: LocalExecutor::new(),
             start: Now::read(),
             synchronized: Cell::default(),
             probes: Probes::default(),
@@ -101,6 +110,11 @@ impl Host {
         };
         host.set_agents(agents);
         host
+    }
+
+    /// What built-in tools may touch, as it stands now.
+    pub(super) fn targets(&self) -> Rc<Targets> {
+        Rc::clone(&self.targets.borrow())
     }
 
     /// Replaces the configured agents, after a reload.

@@ -34,6 +34,7 @@ mod sessions;
 pub mod shape;
 mod storage;
 mod table;
+pub mod targets;
 mod thermal;
 
 use std::fmt;
@@ -51,6 +52,7 @@ pub use ledger::{Entry, Sessions, uuid};
 pub use root::Root;
 pub use schema::{Args, Kind, Param};
 pub use table::TOOLS;
+pub use targets::Targets;
 
 use crate::gate::Permit;
 use crate::gate::session::Session;
