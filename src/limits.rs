@@ -346,6 +346,60 @@ pub const NETLINK_BYTES: usize = 32_768;
 /// Reads from a routing socket per question. Beyond it the answer is given up and files are read instead;
 /// 64 reads hold about 20 000 routes.
 pub const NETLINK_READS: usize = 64;
+
+// tool: what operators declare.
+
+/// Milliseconds that one call of a declared tool may take, unless configured; then its program is ended, or its service given up.
+pub const CALL_MS_DEFAULT: u32 = 10_000;
+/// The most milliseconds that `timeoutMs` and `minIntervalMs` may say: an hour. Whatever takes longer is a service, not a call.
+pub const CALL_MS_CEILING: u32 = 3_600_000;
+/// Calls of one acting or declared tool that run at once, unless configured; further ones wait. Most commands are not written for company.
+pub const TOOL_CALLS: usize = 1;
+/// Calls of one tool that wait for their turn, unless configured; beyond it 429.
+pub const TOOL_CALLS_WAITING: usize = 4;
+/// The most that `queue` may say.
+pub const TOOL_CALLS_WAITING_CEILING: usize = 64;
+/// Calls of all tools together that wait when as many as may run do; beyond it 429.
+pub const CALLS_WAITING: usize = 16;
+/// From a call's coming to its turn, all queues together; then 429.
+pub const TURN_SECS: Duration = Duration::from_secs(30);
+/// Bytes kept of each output stream of a command or of the answer of a service, unless configured; the rest is counted and dropped.
+pub const OUTPUT_BYTES_DEFAULT: usize = 32 * KIB;
+/// The most that `maxOutputBytes` may say: no result holds more.
+pub const OUTPUT_BYTES_CEILING: usize = TOOL_RESULT_BYTES;
+/// What a result of a declared tool says besides output, in bytes of JSON.
+pub const RESULT_FRAME_BYTES: usize = 512;
+/// Characters of a text argument of a declared tool, unless configured; a longer one is refused.
+pub const VALUE_CHARS_DEFAULT: usize = 1_000;
+/// The most that `maxLength` may say. The kernel takes 128 KiB in one argument; a character has four bytes at most.
+pub const VALUE_CHARS_CEILING: usize = 16_000;
+/// A number in an argument of a declared tool, in bytes; a longer one is refused.
+pub const NUMBER_BYTES: usize = 64;
+/// Parameters of one declared tool; more are a mistake in the configuration.
+pub const FIELDS_DECLARED: usize = 32;
+/// Tools that one configuration may declare; more are a mistake in it.
+pub const TOOLS_DECLARED: usize = 256;
+/// Words of one command line, its program among them; more are a mistake in the configuration.
+pub const ARGV_WORDS: usize = 64;
+/// Seconds of processor time of each process of a command, unless configured; then the kernel ends it.
+pub const CHILD_CPU_SECS: u64 = 60;
+/// Bytes of address space of each process of a command, unless configured; beyond it the process gets no more memory.
+pub const CHILD_MEMORY_BYTES: u64 = 256 * MIB as u64;
+/// The least that `limits.memoryBytes` may say: below it no program starts.
+pub const CHILD_MEMORY_FLOOR: u64 = 4 * MIB as u64;
+/// Bytes of one file that a process of a command writes, unless configured; beyond it the kernel ends the process.
+pub const CHILD_FILE_BYTES: u64 = 16 * MIB as u64;
+/// Processes of the user that a command runs as, all counted, unless configured; beyond it none can be started. Root is not held to it.
+pub const CHILD_PROCESSES: u64 = 64;
+/// Descriptors of each process of a command, unless configured; beyond it none can be opened.
+pub const CHILD_OPEN_FILES: u64 = 64;
+/// The most that limits in seconds or pieces may say.
+pub const CHILD_LIMIT_CEILING: u64 = 100_000;
+/// The most that limits in bytes may say.
+pub const CHILD_BYTES_CEILING: u64 = 1024 * 1024 * MIB as u64;
+
+// tool: sessions.
+
 /// Sessions the gateway remembers. Beyond it the one used longest ago is forgotten.
 pub const SESSIONS: usize = 64;
 /// Calls remembered per session. Beyond it the oldest is forgotten.

@@ -27,6 +27,8 @@ pub struct Envelope<'b> {
     pub agent_id: Option<&'b RawValue>,
     /// `idempotencyKey`
     pub idempotency_key: Option<&'b RawValue>,
+    /// `dryRun`
+    pub dry_run: Option<&'b RawValue>,
 }
 
 /// The body as text: invalid UTF-8 becomes U+FFFD, a byte-order mark and surrounding white space go.
@@ -153,6 +155,7 @@ impl<'de> Visitor<'de> for Fields {
                 "sessionKey" => &mut envelope.session_key,
                 "agentId" => &mut envelope.agent_id,
                 "idempotencyKey" => &mut envelope.idempotency_key,
+                "dryRun" => &mut envelope.dry_run,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

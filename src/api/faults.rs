@@ -62,8 +62,6 @@ pub enum Fault {
     BodiesFull,
     /// The first call with this `idempotencyKey` still runs.
     CallInProgress,
-    /// No room for another call.
-    CallsFull,
     /// No room for another connection.
     ConnectionsFull,
     /// No room for another connection of this peer.
@@ -72,11 +70,14 @@ pub enum Fault {
     SocketsFullForPeer,
     /// The gateway is stopping.
     Stopping,
+    /// As many calls of the tool, or of all when no name is given, run and wait as may; the seconds until a new try.
+    ToolBusy(Box<str>, u32),
 }
 
 /// The error types of the wire. Source: contract http.md §1.6.
 mod kind {
     pub const BAD_REQUEST: &str = "bad_request";
+    pub const BUSY: &str = "tool_busy";
     pub const FORBIDDEN: &str = "forbidden";
     pub const INVALID: &str = "invalid_request_error";
     pub const NOT_FOUND: &str = "not_found";
@@ -127,7 +128,6 @@ impl Fault {
             Fault::BodyTimeout => closing(error(408, kind::INVALID, "Request body timeout")),
             Fault::CallInProgress => overloaded("A call with this idempotencyKey is still running. Please try again."),
             Fault::CallTimeout | Fault::ToolFailed => error(500, kind::TOOL, "tool execution failed"),
-            Fault::CallsFull => overloaded("Too many tools are running. Please try again."),
             Fault::CodedContent => {
                 error(415, kind::INVALID, "Content-Encoding is not supported: send the body as it is")
             }
@@ -154,6 +154,9 @@ impl Fault {
                 closing(Reply { retry_after: Some(RETRY_SECS), ..reply })
             }
             Fault::Stopping => closing(overloaded("The gateway is stopping.")),
+            Fault::ToolBusy(tool, seconds) => {
+                Reply { retry_after: Some(seconds), ..error(429, kind::BUSY, &busy_text(&tool)) }
+            }
             Fault::ToolMissing => error(400, kind::INVALID, "tools.invoke requires body.tool"),
             Fault::Upgrade(refused) => not_upgraded(refused),
         }
@@ -168,7 +171,6 @@ impl Fault {
             Fault::BodyTimeout => "body_timeout",
             Fault::CallInProgress => "call_in_progress",
             Fault::CallTimeout => "call_timeout",
-            Fault::CallsFull => "calls_full",
             Fault::CodedContent => "coded_content",
             Fault::ConnectionsFull => "connections_full",
             Fault::ConnectionsFullForPeer => "connections_full_for_peer",
@@ -186,10 +188,19 @@ impl Fault {
             Fault::SessionKeyTooLong => "session_key_too_long",
             Fault::SocketsFullForPeer => "sockets_full_for_peer",
             Fault::Stopping => "stopping",
+            Fault::ToolBusy(..) => "tool_busy",
             Fault::ToolFailed => "tool_failed",
             Fault::ToolMissing => "tool_missing",
             Fault::Upgrade(refused) => refused.word(),
         }
+    }
+}
+
+/// What is said of a tool that has no room for one more call.
+pub(super) fn busy_text(tool: &str) -> String {
+    match tool {
+        "" => "Too many tools are running. Please try again.".into(),
+        _ => [tool, " is busy. Please try again."].concat(),
     }
 }
 

@@ -5,14 +5,15 @@
 use serde_json::value::RawValue;
 
 use super::replay::{self, Seeds};
+use super::socket::json::Json;
 use super::{Admitted, Answer, Fault, Step, envelope, faults, pretty};
-use crate::gate::policy::Step as Link;
+use crate::gate::policy::{Step as Link, Trace};
 use crate::gate::{Gate, Permit, Principal, Refusal, Subject};
 use crate::limits::{REPLAY_KEY_BYTES_MAX, SESSION_KEY_BYTES_MAX, TOOL_NAME_CHARS_MAX};
-use crate::tool::{Args, Outcome, Tool};
+use crate::tool::{Checked, Listed, Outcome};
 
 /// Looks up a tool that this device has.
-pub type Find<'f> = &'f dyn Fn(&str) -> Option<&'static Tool>;
+pub type Find<'f> = &'f dyn Fn(&str) -> Option<Listed>;
 
 /// Reads the body of an admitted caller and decides what to do. `seeds` are the gateway's, for calls with a key.
 pub fn request(admitted: &Admitted, body: &[u8], gate: &Gate, find: Find<'_>, seeds: &Seeds) -> Step {
@@ -36,13 +37,14 @@ fn order(admitted: &Admitted, body: &[u8], gate: &Gate, find: Find<'_>, seeds: &
         channel: admitted.channel.as_deref(),
         account: admitted.account.as_deref(),
         content: body,
+        rehearse: envelope.dry_run.is_some_and(|raw| raw.get() == "true"),
     };
-    let (permit, args, name) = order.place(&admitted.principal, gate, find, seeds)?;
-    Ok(Step::Call { permit, args, name })
+    let (permit, checked, name) = order.place(&admitted.principal, gate, find, seeds)?;
+    Ok(Step::Call { permit, checked, name })
 }
 
-/// What may run: its permit, its arguments, and what it is remembered by when it has a key.
-pub(super) type Placed = (Permit, Args, Option<replay::Name>);
+/// What may run: its permit, the tool and its arguments, and what it is remembered by when it has a key.
+pub(super) type Placed = (Permit, Checked, Option<replay::Name>);
 
 /// What a caller wants to run, by either protocol: one road from here to the permit.
 pub(super) struct Order<'o> {
@@ -64,6 +66,8 @@ pub(super) struct Order<'o> {
     pub account: Option<&'o str>,
     /// What must be the same when the same key comes again.
     pub content: &'o [u8],
+    /// Whether the caller wants to know only what would be done.
+    pub rehearse: bool,
 }
 
 impl Order<'_> {
@@ -84,16 +88,35 @@ impl Order<'_> {
             channel: self.channel,
             account: self.account,
             exists: tool.is_some(),
-            owner_only: tool.is_some_and(|tool| tool.owner_only),
+            owner_only: tool.as_ref().is_some_and(Listed::owner_only),
         };
         let permit = gate.permit(principal, &subject).map_err(|refusal| Fault::Refused(refusal, shown(name)))?;
         // The gate has no permit for a tool that is not there; should it ever have one, there is still nothing to run.
         let tool = tool.ok_or_else(|| Fault::Refused(Refusal::Unavailable(Link::Exists), shown(name)))?;
         let args = tool.check(self.args, self.action.as_deref()).map_err(Fault::ArgumentInvalid)?;
+        let rehearsal = self.rehearse.then(|| gate.explain(principal.scopes(), &subject).ok()).flatten();
+        let rehearsal = rehearsal.map(|(_, steps)| steps_json(&steps));
+        let checked = Checked { tool, args, rehearsal, progress: None };
         // Only a call that may run now has a name, so a rule that came in between is not passed by with an old key.
         let name = self.key.map(|key| replay::name(seeds, principal, &key, self.content));
-        Ok((permit, args, name))
+        Ok((permit, checked, name))
     }
+}
+
+/// The policy's steps as a JSON list: `{step, verdict, rule?, source?}` each. Source: contract cli.md, `explain --json`.
+pub fn steps_json(steps: &[Trace]) -> String {
+    let mut json = Json::default();
+    json.raw("[");
+    for trace in steps {
+        json.raw("{").string("step", trace.step.name()).string("verdict", trace.verdict.word());
+        for (key, text) in [("rule", &trace.rule), ("source", &trace.source)] {
+            if let Some(text) = text {
+                json.string(key, text);
+            }
+        }
+        json.close("}");
+    }
+    json.close("]").done()
 }
 
 /// A tool's name as it may stand in an answer: cut, because the answer must not grow with the request.

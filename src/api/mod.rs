@@ -27,11 +27,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::gate::{Permit, Principal};
-use crate::tool::Args;
+use crate::tool::Checked;
 use crate::wire::reply::Reply;
 
 pub use faults::Fault;
-pub use invoke::{Find, outcome, request, verdict};
+pub use invoke::{Find, outcome, request, steps_json, verdict};
 pub use open::{Claims, Scene, expects_continue, is_upgrade, opening, upgrade};
 
 /// What the rooms to the right decided about this gateway and `api` needs to read a message.
@@ -122,8 +122,8 @@ pub enum Step {
     Call {
         /// The proof that it may run.
         permit: Permit,
-        /// The checked arguments.
-        args: Args,
+        /// The tool and its checked arguments.
+        checked: Checked,
         /// What the call is remembered by, when its caller gave it a key.
         name: Option<replay::Name>,
     },

@@ -159,6 +159,11 @@ impl Table {
         while held(&self.entries) > REPLAY_BYTES && self.drop_oldest() {}
     }
 
+    /// Forgets the call of that turn: it did not run.
+    pub fn forget(&mut self, turn: Turn) {
+        self.entries.retain(|entry| entry.turn != turn);
+    }
+
     /// Forgets everything, calls that run included: who comes with the same key may be somebody else now.
     pub fn clear(&mut self) {
         self.entries.clear();

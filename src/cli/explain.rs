@@ -3,13 +3,15 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::args::{self, Toolgate};
 use super::{complain, exit, load, refuse, say, start};
+use crate::api::steps_json;
+use crate::gate::Subject;
 use crate::gate::policy::{Step, Trace, Verdict};
 use crate::gate::scope::{Scopes, WRITE};
 use crate::gate::session::Session;
-use crate::gate::{Gate, Subject};
 use crate::tool;
 
 /// What is printed. Source: contract cli.md, `explain --json`.
@@ -20,7 +22,7 @@ struct Explained<'a> {
     exists: bool,
     allowed: bool,
     session: Place<'a>,
-    steps: Vec<Line<'a>>,
+    steps: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -28,16 +30,6 @@ struct Explained<'a> {
 struct Place<'a> {
     key: &'a str,
     agent_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    step: &'static str,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
 }
 
 /// Prints the verdict; the exit code says it too.
@@ -51,10 +43,9 @@ pub fn explain(asked: &Toolgate, question: &args::Explain) -> u8 {
         Ok(loaded) => loaded,
         Err(findings) => return refuse(&findings),
     };
-    let gate = Gate::new(start::with_tools(loaded.config.rules));
-    let host = start::host(asked, &gate.rules().policy);
+    let (gate, host) = start::stage(asked, loaded.config);
     // The name must be exact, as in a call: `Sessions_List` is no tool.
-    let found = tool::survey(&host).into_iter().find(|(tool, _)| tool.name == name);
+    let found = tool::survey(&host).into_iter().find(|(tool, _)| tool.name() == name);
     let exists = found.as_ref().is_some_and(|(_, present)| present.is_ok());
     let subject = Subject {
         tool: name,
@@ -63,7 +54,7 @@ pub fn explain(asked: &Toolgate, question: &args::Explain) -> u8 {
         channel: question.channel.as_deref(),
         account: question.account.as_deref(),
         exists,
-        owner_only: found.as_ref().is_some_and(|(tool, _)| tool.owner_only),
+        owner_only: found.as_ref().is_some_and(|(tool, _)| tool.owner_only()),
     };
     let scopes = Scopes::declared(question.scopes.as_deref());
     let (session, steps) = match gate.explain(&scopes, &subject) {
@@ -72,14 +63,14 @@ pub fn explain(asked: &Toolgate, question: &args::Explain) -> u8 {
         Err(refusal) => return refuse(&[refusal.word().to_owned()]),
     };
     let may_call = scopes.covers(WRITE);
-    let denied = steps.iter().find(|trace| trace.verdict == Verdict::Deny);
+    let denied = steps.iter().any(|trace| trace.verdict == Verdict::Deny);
     let explained = Explained {
         tool: name,
         known: gate.rules().policy.knows(name),
         exists,
-        allowed: denied.is_none() && may_call,
+        allowed: !denied && may_call,
         session: Place { key: &session.key, agent_id: &session.agent },
-        steps: steps.iter().map(line).collect(),
+        steps: RawValue::from_string(steps_json(&steps)).unwrap_or_default(),
     };
     if question.json {
         say(&format!("{}\n", serde_json::to_string(&explained).unwrap_or_default()));
@@ -88,18 +79,9 @@ pub fn explain(asked: &Toolgate, question: &args::Explain) -> u8 {
         }
     } else {
         let absent = found.and_then(|(_, present)| present.err());
-        say(&text(&explained, &session, denied, may_call, absent.as_deref()));
+        say(&text(&explained, &session, &steps, may_call, absent.as_deref()));
     }
     if explained.allowed { exit::OK } else { exit::FAILED }
-}
-
-fn line(trace: &Trace) -> Line<'_> {
-    Line {
-        step: trace.step.name(),
-        verdict: trace.verdict.word(),
-        rule: trace.rule.as_deref(),
-        source: trace.source.as_deref(),
-    }
 }
 
 /// Why a caller without the scope for calls gets no further than 403, whatever the steps say.
@@ -108,32 +90,26 @@ fn unscoped() -> String {
 }
 
 /// The explanation for people: a heading, a line for each step in columns, the verdict.
-fn text(
-    explained: &Explained<'_>,
-    session: &Session,
-    denied: Option<&Trace>,
-    may_call: bool,
-    absent: Option<&str>,
-) -> String {
+fn text(explained: &Explained<'_>, session: &Session, steps: &[Trace], may_call: bool, absent: Option<&str>) -> String {
     let known = match (explained.exists, explained.known) {
         (true, _) => "a tool of this device",
         (false, true) => "known, but no tool of this device",
         (false, false) => "unknown",
     };
     let mut text = format!("{} ({known}) in session {} of agent {}\n", explained.tool, session.key, session.agent);
-    let width = |cell: fn(&Line<'_>) -> usize| explained.steps.iter().map(cell).max().unwrap_or_default();
-    let steps = width(|line| line.step.chars().count());
-    let rules = width(|line| line.rule.unwrap_or("-").chars().count());
-    for line in &explained.steps {
-        let (rule, source) = (line.rule.unwrap_or("-"), line.source.unwrap_or("-"));
+    let width = |cell: fn(&Trace) -> usize| steps.iter().map(cell).max().unwrap_or_default();
+    let names = width(|trace| trace.step.name().chars().count());
+    let rules = width(|trace| trace.rule.as_deref().unwrap_or("-").chars().count());
+    for trace in steps {
+        let (rule, source) = (trace.rule.as_deref().unwrap_or("-"), trace.source.as_deref().unwrap_or("-"));
         // Writing to a String cannot fail.
-        _ = writeln!(text, "  {:steps$}  {}  {rule:rules$}  {source}", line.step, line.verdict);
+        _ = writeln!(text, "  {:names$}  {}  {rule:rules$}  {source}", trace.step.name(), trace.verdict.word());
     }
-    match denied {
+    match steps.iter().find(|trace| trace.verdict == Verdict::Deny) {
         Some(trace) => {
             let fix = advice(explained.tool, trace, absent);
             let others: Vec<&str> =
-                explained.steps.iter().filter(|line| line.verdict == "deny").skip(1).map(|line| line.step).collect();
+                steps.iter().filter(|trace| trace.verdict == Verdict::Deny).skip(1).map(|t| t.step.name()).collect();
             let also =
                 if others.is_empty() { String::new() } else { format!("; refused also by {}", others.join(", ")) };
             _ = writeln!(text, "not allowed: step {}: {fix}{also}", trace.step.name());

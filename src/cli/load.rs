@@ -125,6 +125,16 @@ fn resolve(key: &str, secret: &SecretRef) -> Result<Secret, String> {
     }
 }
 
+/// A secret with what stands before it, such as `Bearer `.
+fn prefixed(reference: &SecretRef, secret: Secret) -> Option<Secret> {
+    match reference {
+        SecretRef::Env { prefix: Some(prefix), .. } | SecretRef::File { prefix: Some(prefix), .. } => {
+            Secret::new(&[prefix, &*String::from_utf8_lossy(secret.reveal())].concat())
+        }
+        _ => Some(secret),
+    }
+}
+
 /// A secret from outside the configuration: flag, service credential, environment, in this order.
 fn outside(flag: Option<&Path>, credential: &str, name: &str) -> Result<Option<Secret>, String> {
     if let Some(path) = flag {
@@ -194,6 +204,13 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
         kept = token.is_some();
     }
     let password = own_password.or(other_password);
+    for held in &loaded.config.secrets {
+        match resolve(&held.key, &held.secret).map(|secret| prefixed(&held.secret, secret)) {
+            Ok(Some(secret)) => held.place.fill(secret),
+            Ok(None) => wrong.push(format!("{}: the secret is blank", held.key)),
+            Err(text) => wrong.push(text),
+        }
+    }
     for (name, secret) in [("token", &token), ("password", &password)] {
         if secret.as_ref().is_some_and(|s| std::str::from_utf8(s.reveal()).is_ok_and(config::sample)) {
             wrong.push(format!("the {name} is a sample that everybody knows; choose your own"));

@@ -12,16 +12,16 @@ use super::load::{self, Findings, Settled};
 use super::{complain, desk, exit, refuse, say};
 use crate::api::Settings;
 use crate::config::{self, Config, Limits};
-use crate::gate::Rules;
 use crate::gate::auth::Mode;
 use crate::gate::policy::Policy;
 use crate::gate::secret::Secret;
+use crate::gate::{Gate, Rules};
 use crate::limits::PORT_DEFAULT;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
 use crate::serve::reload::{Fixed, Hands, Listeners, Places, Regime};
 use crate::serve::{self, Crowd, files, listen};
-use crate::tool::{self, Host};
+use crate::tool::{self, Declared, Host};
 
 /// Runs the gateway until it is told to stop.
 pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
@@ -191,8 +191,8 @@ impl Standing {
     fn regime(&self, settled: Settled, listeners: Listeners) -> Regime {
         let port = port(self.flags, &settled);
         let Settled { loaded, mode, bind, token, password, .. } = settled;
-        let Config { gateway, rules, .. } = loaded.config;
-        let mut rules = with_tools(rules);
+        let Config { gateway, rules, declared, targets, .. } = loaded.config;
+        let mut rules = with_tools(rules, &declared);
         (rules.auth.mode, rules.auth.token, rules.auth.password) = (mode, token, password);
         let fixed = self.fixed.borrow();
         add_names(&mut rules, &fixed);
@@ -206,26 +206,37 @@ impl Standing {
         };
         let held = fixed.held(bind, port, gateway.handshake_timeout_ms, &gateway.limits);
         let Limits { calls, message_bytes, tool_result_bytes, .. } = gateway.limits;
-        Regime { rules, settings, calls, result_bytes: tool_result_bytes, message_bytes, held, listeners }
+        let (result_bytes, targets) = (tool_result_bytes, Rc::new(targets));
+        Regime { rules, settings, calls, result_bytes, message_bytes, declared, targets, held, listeners }
     }
 }
 
 /// What tools see.
-pub(super) fn host(asked: &Toolgate, policy: &Policy) -> Host {
+fn host(asked: &Toolgate, policy: &Policy) -> Host {
     let host = Host::new(asked.sysroot.clone().unwrap_or_else(|| PathBuf::from("/")), &policy.agents);
     host.set_main_key(policy.session.main_key.as_deref());
     host
 }
 
+/// The gate and the tools of a configuration, for a look at them without a gateway.
+pub(super) fn stage(asked: &Toolgate, config: Config) -> (Gate, Host) {
+    let Config { rules, declared, targets, .. } = config;
+    let gate = Gate::new(with_tools(rules, &declared));
+    let host = host(asked, &gate.rules().policy);
+    host.equip(declared, Rc::new(targets));
+    (gate, host)
+}
+
 /// Tells the policy which tools and groups there are.
-pub(super) fn with_tools(mut rules: Rules) -> Rules {
-    for tool in &tool::TOOLS {
-        rules.policy.known.push(tool.name.to_owned());
-        if tool.tier == tool::Tier::Break {
-            rules.policy.http_deny_more.push(tool.name.to_owned());
+fn with_tools(mut rules: Rules, declared: &[Rc<Declared>]) -> Rules {
+    let built_in = tool::TOOLS.iter().map(|tool| (tool.name, tool.tier));
+    for (name, tier) in built_in.chain(declared.iter().map(|tool| (tool.name.as_str(), tool.tier))) {
+        rules.policy.known.push(name.to_owned());
+        if tier == tool::Tier::Break {
+            rules.policy.http_deny_more.push(name.to_owned());
         }
     }
-    rules.policy.groups = tool::groups();
+    rules.policy.groups = tool::groups(declared);
     rules
 }
 

@@ -10,15 +10,15 @@ use super::{load, refuse, say, start};
 use crate::gate::policy::Verdict;
 use crate::gate::scope::Scopes;
 use crate::gate::{Gate, Subject};
-use crate::tool::{self, Tool};
+use crate::tool::{self, Listed};
 
 #[derive(Serialize)]
 struct Row {
-    name: &'static str,
+    name: String,
     tier: &'static str,
     group: String,
     source: &'static str,
-    summary: &'static str,
+    summary: String,
     available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -31,11 +31,13 @@ pub fn list(asked: &Toolgate, listing: &args::Tools) -> u8 {
         Ok(loaded) => loaded,
         Err(findings) => return refuse(&findings),
     };
-    let gate = Gate::new(start::with_tools(loaded.config.rules));
-    let host = start::host(asked, &gate.rules().policy);
+    let (gate, host) = start::stage(asked, loaded.config);
     let rows: Vec<Row> = tool::survey(&host)
         .into_iter()
-        .map(|(tool, present)| row(tool, present.and_then(|()| allowed(&gate, tool, listing.session.as_deref()))))
+        .map(|(tool, present)| {
+            let reason = present.and_then(|()| allowed(&gate, &tool, listing.session.as_deref()));
+            row(&tool, reason)
+        })
         .filter(|row| row.available || listing.all)
         .collect();
     if listing.json {
@@ -47,15 +49,15 @@ pub fn list(asked: &Toolgate, listing: &args::Tools) -> u8 {
 }
 
 /// Whether the policy lets an owner call `tool`; why not, otherwise.
-fn allowed(gate: &Gate, tool: &Tool, session: Option<&str>) -> Result<(), String> {
+fn allowed(gate: &Gate, tool: &Listed, session: Option<&str>) -> Result<(), String> {
     let subject = Subject {
-        tool: tool.name,
+        tool: tool.name(),
         session,
         agent: None,
         channel: None,
         account: None,
         exists: true,
-        owner_only: tool.owner_only,
+        owner_only: tool.owner_only(),
     };
     let (_, steps) = gate.explain(&Scopes::full(), &subject).map_err(|refusal| refusal.word().to_owned())?;
     match steps.into_iter().find(|trace| trace.verdict == Verdict::Deny) {
@@ -64,13 +66,13 @@ fn allowed(gate: &Gate, tool: &Tool, session: Option<&str>) -> Result<(), String
     }
 }
 
-fn row(tool: &'static Tool, reason: Result<(), String>) -> Row {
+fn row(tool: &Listed, reason: Result<(), String>) -> Row {
     Row {
-        name: tool.name,
-        tier: tool.tier.word(),
-        group: format!("group:{}", tool.group),
-        source: "built-in",
-        summary: tool.summary,
+        name: tool.name().into(),
+        tier: tool.tier().word(),
+        group: format!("group:{}", tool.group()),
+        source: tool.source(),
+        summary: tool.summary().into(),
         available: reason.is_ok(),
         reason: reason.err(),
         parameters: RawValue::from_string(tool.schema_json()).ok(),

@@ -45,6 +45,7 @@ impl Walk<'_> {
     fn value(&mut self, node: &mut Node, row: &'static Key, path: &str, section: &str) {
         let row = keys::resolve(row);
         match row.kind {
+            Kind::Any => self.substitute.all(node, path, self.findings),
             Kind::As(_) => {}
             Kind::Bool => self.expect(matches!(node, Node::Bool(_)), node, row, path),
             Kind::Integer { min, max } => self.integer(node, min, max, path),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys::{Default, Kind, keys};
 use super::node::{Node, element, member, quoted};
-use super::{Bind, Config, Entry, Findings, Gateway, Limits, Tailscale, bind, mode, policy, secrets};
+use super::{Bind, Config, Findings, Gateway, Limits, Tailscale, bind, declare, device, mode, policy, secrets};
 use crate::gate::Rules;
 use crate::gate::auth::{Auth, Mode};
 use crate::gate::peer::{Names, Net};
@@ -17,14 +17,10 @@ pub(super) fn config(root: &Node, kept: &[String], findings: &mut Findings) -> C
     let auth = auth(root, &gateway, findings);
     let names = names(root, findings);
     let policy = policy::policy(root, findings);
-    let at = |key| At::root(root).key("tools").key(key);
-    let (commands, http, device) = (entries(at("commands")), entries(at("http")), entries(at("device")));
-    for (path, declared) in [("tools.commands", &commands), ("tools.http", &http)] {
-        if !declared.is_empty() {
-            findings.warn(path, "declared commands are not served by this version");
-        }
-    }
-    Config { gateway, rules: Rules { auth, names, policy }, commands, http, device }
+    let mut secrets = Vec::new();
+    let declared = declare::tools(root, &mut secrets, findings);
+    let targets = device::targets(root, &mut secrets, findings);
+    Config { gateway, rules: Rules { auth, names, policy }, declared, targets, secrets }
 }
 
 /// A place in the document, whether or not anything stands there.
@@ -89,6 +85,20 @@ fn number<T: TryFrom<i64> + std::default::Default>(root: &Node, path: &'static s
     };
     let number = number_if_any(root, path).or_else(default);
     number.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
+}
+
+/// The number at `at`, whose row is `key` of `tools.SECTION.*`; else the default there.
+pub(super) fn number_at(at: &At<'_>, section: &str, key: &str) -> i64 {
+    let section = if section.contains('*') { section.to_owned() } else { [section, ".*"].concat() };
+    let row = keys().iter().find(|row| {
+        let own = row.path.strip_prefix("tools.").and_then(|path| path.strip_prefix(section.as_str()));
+        own.and_then(|own| own.strip_prefix('.')) == Some(key)
+    });
+    match (at.node, row.map(|row| (row.kind, row.default))) {
+        (Some(Node::Int(number)), Some((Kind::Integer { min, max }, _))) if (min..=max).contains(number) => *number,
+        (_, Some((_, Default::Number(number)))) => number,
+        _ => 0,
+    }
 }
 
 fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
@@ -258,14 +268,6 @@ fn origin(at: &At<'_>, findings: &mut Findings) -> Option<String> {
         findings.warn(&at.path, &message);
     }
     Some(text)
-}
-
-fn entries(at: At<'_>) -> Vec<Entry> {
-    let entry = |(name, at): (&str, At<'_>)| {
-        let node = at.node.filter(|node| matches!(node, Node::Map(_)))?;
-        Some(Entry { name: name.to_owned(), path: at.path, node: node.clone() })
-    };
-    at.entries().filter_map(entry).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::limits::*;
 /// What a key's value must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Anything; the reader of the key judges it.
+    Any,
     /// The same as the key of that pattern.
     As(&'static str),
     /// `true` or `false`.
@@ -48,6 +50,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Kind::Any => f.write_str("any value"),
             Kind::As(pattern) => write!(f, "as {pattern}"),
             Kind::Bool => f.write_str("true or false"),
             Kind::Integer { min, max } => write!(f, "whole number, {min} to {max}"),
@@ -105,6 +108,15 @@ pub(super) const MODES: &[&str] = &["none", "token", "password", "trusted-proxy"
 pub(super) const BINDS: &[&str] = &["auto", "lan", "loopback", "custom", "tailnet"];
 /// The words of every `profile`.
 pub(super) const PROFILES: &[&str] = &["minimal", "coding", "messaging", "full"];
+
+/// The words of `tier`.
+pub(super) const TIERS: &[&str] = &["observe", "probe", "act", "break"];
+/// The words of a parameter's `type`.
+pub(super) const TYPES: &[&str] = &["boolean", "integer", "number", "string"];
+/// The words of `output`.
+pub(super) const OUTPUTS: &[&str] = &["text", "json", "lines"];
+/// The words of `tools.http.*.method`.
+pub(super) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { path, kind, default: Default::Absent, about }
@@ -255,9 +267,180 @@ static KEYS: &[Key] = &[
     key("tools.subagents.tools.alsoAllow", Kind::Texts, "Tools taken off the subagents' deny list."),
     key("tools.subagents.tools.deny", Kind::Texts, "Tools refused to subagents."),
     key("tools.commands", Kind::Map, "Programs declared as tools, by tool name."),
-    key("tools.commands.*", Kind::Tree, "One program."),
+    key("tools.commands.*", Kind::Object, "One program."),
+    key("tools.commands.*.description", Kind::Text, "What it does, in one line; required."),
+    key("tools.commands.*.argv", Kind::Texts, "The program's absolute path and its arguments, with {name}; required."),
+    key("tools.commands.*.parameters", Kind::Map, "What callers may say, by name."),
+    key("tools.commands.*.parameters.*", Kind::Object, "One parameter."),
+    text(
+        "tools.commands.*.parameters.*.type",
+        Kind::Word(TYPES),
+        "string, or what enum holds",
+        "The JSON type of its value.",
+    ),
+    key("tools.commands.*.parameters.*.description", Kind::Text, "One line for callers."),
+    key("tools.commands.*.parameters.*.enum", Kind::Any, "The only values allowed, a list."),
+    key("tools.commands.*.parameters.*.pattern", Kind::Any, "A regular expression that a text must match."),
+    key("tools.commands.*.parameters.*.minimum", Kind::Any, "The least number."),
+    key("tools.commands.*.parameters.*.maximum", Kind::Any, "The greatest number."),
+    number(
+        "tools.commands.*.parameters.*.minLength",
+        0,
+        VALUE_CHARS_CEILING as u64,
+        0,
+        "The least characters of a text.",
+    ),
+    number(
+        "tools.commands.*.parameters.*.maxLength",
+        0,
+        VALUE_CHARS_CEILING as u64,
+        VALUE_CHARS_DEFAULT as u64,
+        "The most characters of a text.",
+    ),
+    key("tools.commands.*.parameters.*.default", Kind::Any, "The value when none is given."),
+    text(
+        "tools.commands.*.parameters.*.allowDash",
+        Kind::Bool,
+        "false",
+        "Whether its value may begin with - in a command.",
+    ),
+    text("tools.commands.*.required", Kind::Texts, "none", "Parameters that every call must name."),
+    text("tools.commands.*.additionalProperties", Kind::Bool, "false", "Only false: other arguments are refused."),
+    text("tools.commands.*.tier", Kind::Word(TIERS), "act", "How far it reaches; from act on dryRun runs nothing."),
+    number(
+        "tools.commands.*.timeoutMs",
+        1,
+        CALL_MS_CEILING as u64,
+        CALL_MS_DEFAULT as u64,
+        "Milliseconds one call may take.",
+    ),
+    number(
+        "tools.commands.*.maxOutputBytes",
+        1,
+        OUTPUT_BYTES_CEILING as u64,
+        OUTPUT_BYTES_DEFAULT as u64,
+        "Bytes kept of each output stream; the rest is counted and dropped.",
+    ),
+    number("tools.commands.*.concurrency", 1, CALLS_CEILING as u64, TOOL_CALLS as u64, "Calls of it that run at once."),
+    number(
+        "tools.commands.*.queue",
+        0,
+        TOOL_CALLS_WAITING_CEILING as u64,
+        TOOL_CALLS_WAITING as u64,
+        "Calls of it that wait; beyond it 429.",
+    ),
+    number(
+        "tools.commands.*.minIntervalMs",
+        0,
+        CALL_MS_CEILING as u64,
+        0,
+        "Milliseconds from one call to the next; sooner is 429.",
+    ),
+    text("tools.commands.*.env", Kind::Map, "PATH only", "Its environment, whole."),
+    key("tools.commands.*.env.*", Kind::Secret, "The value of one variable."),
+    text("tools.commands.*.cwd", Kind::Text, "/", "The directory it runs in, absolute."),
+    text(
+        "tools.commands.*.stdin",
+        Kind::Word(&["none", "args"]),
+        "none",
+        "What it reads: nothing, or the arguments as JSON.",
+    ),
+    text("tools.commands.*.output", Kind::Word(OUTPUTS), "text", "How its output is told."),
+    text(
+        "tools.commands.*.binary",
+        Kind::Word(&["base64", "refuse"]),
+        "base64",
+        "What becomes of output that is no UTF-8.",
+    ),
+    text(
+        "tools.commands.*.progress",
+        Kind::Bool,
+        "false",
+        "Whether its output goes to the caller's socket as it comes.",
+    ),
+    text(
+        "tools.commands.*.user",
+        Kind::Text,
+        "the gateway's user",
+        "Who it runs as; needs a gateway that runs as root.",
+    ),
+    key("tools.commands.*.limits", Kind::Object, "What the kernel lets it use."),
+    number(
+        "tools.commands.*.limits.cpuSeconds",
+        1,
+        CHILD_LIMIT_CEILING as u64,
+        CHILD_CPU_SECS as u64,
+        "Seconds of processor time.",
+    ),
+    number(
+        "tools.commands.*.limits.memoryBytes",
+        CHILD_MEMORY_FLOOR as u64,
+        CHILD_BYTES_CEILING as u64,
+        CHILD_MEMORY_BYTES as u64,
+        "Bytes of address space of each of its processes.",
+    ),
+    number(
+        "tools.commands.*.limits.fileBytes",
+        0,
+        CHILD_BYTES_CEILING as u64,
+        CHILD_FILE_BYTES as u64,
+        "Bytes of each file it writes.",
+    ),
+    number(
+        "tools.commands.*.limits.processes",
+        1,
+        CHILD_LIMIT_CEILING as u64,
+        CHILD_PROCESSES as u64,
+        "Processes of its user, all counted; not for root.",
+    ),
+    number("tools.commands.*.limits.openFiles", 3, 65_535, CHILD_OPEN_FILES as u64, "Descriptors of each process."),
     key("tools.http", Kind::Map, "Local HTTP services declared as tools, by tool name."),
-    key("tools.http.*", Kind::Tree, "One service."),
+    key("tools.http.*", Kind::Object, "One service."),
+    key("tools.http.*.description", Kind::Text, "What it does, in one line; required."),
+    text("tools.http.*.method", Kind::Word(METHODS), "GET", "The method."),
+    key("tools.http.*.url", Kind::Text, "http://host:port/path?query, with {name} in path and query; required."),
+    key("tools.http.*.headers", Kind::Map, "Its header fields, with {name}."),
+    key("tools.http.*.headers.*", Kind::Secret, "The value of one field."),
+    key("tools.http.*.body", Kind::Any, "Its content: JSON, or one text, with {name}."),
+    key("tools.http.*.parameters", Kind::As("tools.commands.*.parameters"), "What callers may say, by name."),
+    text("tools.http.*.required", Kind::Texts, "none", "Parameters that every call must name."),
+    text("tools.http.*.additionalProperties", Kind::Bool, "false", "Only false: other arguments are refused."),
+    text(
+        "tools.http.*.tier",
+        Kind::Word(TIERS),
+        "probe for GET and HEAD, else act",
+        "How far it reaches; from act on dryRun runs nothing.",
+    ),
+    number(
+        "tools.http.*.timeoutMs",
+        1,
+        CALL_MS_CEILING as u64,
+        CALL_MS_DEFAULT as u64,
+        "Milliseconds one call may take.",
+    ),
+    number(
+        "tools.http.*.maxOutputBytes",
+        1,
+        OUTPUT_BYTES_CEILING as u64,
+        OUTPUT_BYTES_DEFAULT as u64,
+        "Bytes kept of the answer; the rest is cut.",
+    ),
+    number("tools.http.*.concurrency", 1, CALLS_CEILING as u64, TOOL_CALLS as u64, "Calls of it that run at once."),
+    number(
+        "tools.http.*.queue",
+        0,
+        TOOL_CALLS_WAITING_CEILING as u64,
+        TOOL_CALLS_WAITING as u64,
+        "Calls of it that wait; beyond it 429.",
+    ),
+    number(
+        "tools.http.*.minIntervalMs",
+        0,
+        CALL_MS_CEILING as u64,
+        0,
+        "Milliseconds from one call to the next; sooner is 429.",
+    ),
+    text("tools.http.*.output", Kind::Word(OUTPUTS), "text", "How its answer is told."),
     key("tools.device", Kind::Map, "Targets of built-in tools, by tool name."),
     key("tools.device.*", Kind::Tree, "The targets of one tool; without them it does not exist."),
     key("agents", Kind::Object, "The agents whose sessions have rules of their own."),

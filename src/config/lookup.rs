@@ -82,6 +82,7 @@ fn info(row: &'static Key) -> KeyInfo {
 
 fn types(kind: Kind) -> &'static [&'static str] {
     match kind {
+        Kind::Any => &["string", "number", "boolean", "object", "array"],
         Kind::Bool => &["boolean"],
         Kind::Integer { .. } => &["integer"],
         Kind::List | Kind::Texts => &["array"],
@@ -160,7 +161,9 @@ fn redact_value(node: &mut Node, row: &'static Key) {
             entries.iter_mut().filter(|(key, _)| !places.contains(&key.as_str())).for_each(|(_, node)| hide(node));
         }
         (Kind::Secret, node) => hide(node),
-        (Kind::Tree, node) => redact_tree(node),
+        (Kind::Any | Kind::Tree, node) => redact_tree(node),
+        // What an operator wrote into a command line may be anything.
+        (Kind::Object, node) if matches!(row.path, "tools.commands.*" | "tools.http.*") => redact_tree(node),
         (Kind::List, Node::List(items)) => {
             let Some(item) = keys::item(row.path) else { return };
             items.iter_mut().for_each(|node| redact_value(node, item));
@@ -228,7 +231,8 @@ mod tests {
         check("agents.list[0].tools.byProvider[\"openai/gpt-4.1\"].deny", Some("tools.byProvider.*.deny"));
         check("channels.telegram.groups.-100.tools.allow", Some("channels.*.groups.*.tools.allow"));
         check("channels.x.accounts.y.groups[\"*\"].toolsBySender.*.deny", Some("channels.*.groups.*.tools.deny"));
-        check("tools.commands.wake.argv", Some("tools.commands.*"));
+        check("tools.commands.wake.argv", Some("tools.commands.*.argv"));
+        check("tools.http.on.parameters.x.type", Some("tools.commands.*.parameters.*.type"));
         check("", Some(""));
         check("gateway.prot", None);
         check("gateway.", None);

@@ -5,6 +5,8 @@
 //! ([`SecretRef`]); what depends on them or on the command line is decided by [`resolve_mode`] and [`refusals`].
 
 mod check;
+mod declare;
+mod device;
 mod fill;
 mod foreign;
 mod keys;
@@ -20,7 +22,9 @@ mod tests;
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 
+pub use device::Held;
 pub use keys::{Default as KeyDefault, Key, Kind, keys};
 pub use lookup::{KeyInfo, redact, schema_lookup};
 pub use node::Node;
@@ -29,6 +33,7 @@ pub use secrets::{SecretRef, sample};
 
 use crate::gate::Rules;
 use crate::gate::auth::Mode;
+use crate::tool::{Declared, Targets};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,17 +135,6 @@ pub struct Gateway {
     pub limits: Limits,
 }
 
-/// One entry of `tools.commands`, `tools.http` or `tools.device`, as written, `${NAME}` replaced.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// The tool's name: `[a-z][a-z0-9_]*`.
-    pub name: String,
-    /// Where it stands in the document, for findings.
-    pub path: String,
-    /// Its object.
-    pub node: Node,
-}
-
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Config {
@@ -149,12 +143,12 @@ pub struct Config {
     /// What the gate decides by. Missing here, for the caller to fill: the mode in force, both secrets, the host names
     /// that follow from listening addresses, and everything that follows from the tool table.
     pub rules: Rules,
-    /// Programs declared as tools.
-    pub commands: Vec<Entry>,
-    /// Services declared as tools.
-    pub http: Vec<Entry>,
+    /// Programs and services declared as tools, sorted by name.
+    pub declared: Vec<Rc<Declared>>,
     /// Targets of built-in tools.
-    pub device: Vec<Entry>,
+    pub targets: Targets,
+    /// Secrets that these need, for the caller to read.
+    pub secrets: Vec<Held>,
 }
 
 impl Default for Config {

@@ -6,7 +6,7 @@ use super::gateway::Gateway;
 use crate::api::socket::facts::{Event, Facts};
 use crate::api::socket::roll::Roll;
 use crate::gate::Gate;
-use crate::tool::{self, Sessions, Tool};
+use crate::tool::{self, Listed, Sessions};
 
 impl Facts for Gateway {
     fn wall_ms(&self) -> u64 {
@@ -45,7 +45,7 @@ impl Facts for Gateway {
         self.seats.borrow().as_ref().map_or(0, |seats| seats.taken())
     }
 
-    fn tools(&self) -> Vec<&'static Tool> {
+    fn tools(&self) -> Vec<Listed> {
         tool::survey(&self.host).into_iter().filter(|(_, present)| present.is_ok()).map(|(tool, _)| tool).collect()
     }
 

@@ -12,24 +12,27 @@ use log::Level;
 use smol::channel::{self, Receiver, Sender};
 
 use super::audit::Audit;
-use super::deadline::Deadlines;
+use super::deadline::{Deadline, Deadlines};
 use super::http::{Body, Opened, Service};
 use super::hub::{Hub, Urgency};
 use super::listen::{self, Seats};
 use super::log::Shown;
 use super::pulse::Monitor;
 use super::reload::{Hands, Last, Places, Regime};
-use super::report::{self, Report};
+use super::report::{self, Report, Traffic};
 use super::socket::Pipe;
 use super::visitor::{Knock, Visitor};
-use crate::api::replay::{Name, Seeds, Table, Turn};
+use crate::api::replay::{self, Name, Seeds, Table};
 use crate::api::socket::facts::Facts;
 use crate::api::socket::methods;
 use crate::api::{self, Admitted, Answer, Fault, Note, Opening, Scene, Settings, Step, Vitals};
 use crate::gate::scope::Scopes;
 use crate::gate::{Deny, Gate, Permit};
-use crate::limits::{LOG_REFUSALS, LOG_WINDOW, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER};
-use crate::tool::{self, Desk, Host, Outcome, Reloaded};
+use crate::limits::{
+    CALLS_WAITING, LOG_REFUSALS, LOG_WINDOW, RETRY_SECS, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER, TURN_SECS,
+};
+use crate::tool::lane::{Busy, Lane, Turn, Width};
+use crate::tool::{self, Checked, Desk, Host, Listed, Outcome, Reloaded};
 use crate::wire::body::Framing;
 use crate::wire::head::Head;
 use crate::wire::upgrade;
@@ -39,12 +42,12 @@ pub struct Gateway {
     pub(super) gate: RefCell<Gate>,
     settings: RefCell<Settings>,
     pub(super) host: Host,
-    calls_most: Cell<usize>,
     /// How often the secrets in force changed.
     era: Cell<u64>,
     pub(super) started: Instant,
     monitor: Monitor,
-    calls: Rc<Cell<usize>>,
+    /// All calls together.
+    calls: Rc<Lane>,
     refusals: Quota,
     replays: RefCell<Table>,
     pub(super) seeds: Seeds,
@@ -83,11 +86,10 @@ impl Gateway {
                 gate: RefCell::new(Gate::new(regime.rules)),
                 settings: RefCell::new(regime.settings),
                 host,
-                calls_most: Cell::new(regime.calls),
                 era: Cell::default(),
                 started: Instant::now(),
                 monitor: Monitor::default(),
-                calls: Rc::default(),
+                calls: Lane::new(all_calls(regime.calls)),
                 refusals: Quota::default(),
                 replays: RefCell::default(),
                 seeds: Seeds::new(super::random()),
@@ -152,7 +154,8 @@ impl Gateway {
         self.host.set_agents(&policy.agents);
         self.host.set_main_key(policy.session.main_key.as_deref());
         *self.settings.borrow_mut() = regime.settings;
-        self.calls_most.set(regime.calls);
+        self.calls.widen(all_calls(regime.calls));
+        self.host.equip(regime.declared, regime.targets);
         self.host.result_bytes.set(regime.result_bytes);
         self.message_bytes.set(regime.message_bytes);
         if !regime.listeners.is_empty() {
@@ -173,8 +176,10 @@ impl Gateway {
             listeners: self.addresses.borrow().iter().map(ToString::to_string).collect(),
             connections: self.seats.borrow().as_ref().map_or(0, |seats| seats.taken()),
             sockets: self.hub.count(),
-            calls_running: self.calls.get(),
-            calls_most: self.calls_most.get(),
+            calls_running: self.calls.counts().0,
+            calls_waiting: self.calls.counts().1,
+            calls_most: self.calls.width().running,
+            tools: self.host.lanes.borrow().iter().map(|(name, lane)| Traffic::of(name, lane)).collect(),
             last_reload: self.last_reload().map(Into::into),
             last_errors: report::errors(self.audit.tail(0, usize::MAX)),
         };
@@ -196,8 +201,8 @@ impl Gateway {
         Rc::clone(&self.deadlines.borrow())
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&'static tool::Tool> {
-        tool::find(name).filter(|tool| (tool.present)(&self.host).is_ok())
+    pub(super) fn find(&self, name: &str) -> Option<Listed> {
+        tool::find(&self.host, name).filter(|tool| tool.present(&self.host).is_ok())
     }
 
     /// Runs one permitted call, unless its name says that it has run, and logs it.
@@ -207,7 +212,7 @@ impl Gateway {
     pub(super) async fn call(
         &self,
         permit: Permit,
-        args: tool::Args,
+        checked: Checked,
         name: Option<Name>,
         peer: IpAddr,
     ) -> Result<Outcome, Fault> {
@@ -221,23 +226,54 @@ impl Gateway {
                 .say(Level::Info, format_args!("replay tool={tool} session={session} peer={peer} status={status}"));
             return Ok(outcome);
         }
-        let _running = Running::start(&self.calls, self.calls_most.get()).ok_or(Fault::CallsFull)?;
-        let run = name.map(|name| Run { replays: &self.replays, turn: self.replays.borrow_mut().begin(name) });
-        let (name, session) = (permit.tool().to_owned(), permit.session().key.clone());
-        let outcome = tool::run(permit, args, &self.host).await;
+        let tool = checked.tool.clone();
+        let deadline = self.deadlines().deadline();
+        // Before it waits: the same key that comes again meanwhile must not wait beside it.
+        let mut run =
+            name.map(|name| Run { replays: &self.replays, turn: self.replays.borrow_mut().begin(name), began: false });
+        let turns = self.turns(&tool, &deadline).await?;
+        if let Some(run) = &mut run {
+            run.began = true;
+        }
+        let session = permit.session().key.clone();
+        let mut told = Told { gateway: self, tool: tool.name(), session: &session, peer, began, said: false };
+        deadline.start(Duration::from_millis(tool.span_ms()));
+        let Ok(outcome) = deadline.race(tool::run(permit, checked, &self.host)).await else {
+            told.say(500, Some(("call_timeout", "")));
+            return Err(Fault::CallTimeout);
+        };
+        drop(turns);
         if let Some(run) = run {
             run.end(&outcome);
         }
-        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (status, bad) = api::verdict(&outcome);
-        let (tool, session) = (Shown(&name), Shown(&session));
-        let level = if status >= 500 { Level::Error } else { Level::Info };
-        let bad = bad.map_or(String::new(), |(reason, detail)| format!(" reason={reason} detail={}", Shown(detail)));
-        self.audit.say(
-            level,
-            format_args!("call tool={tool} session={session} peer={peer} status={status} us={micros}{bad}"),
-        );
+        told.say(status, bad);
         Ok(outcome)
+    }
+
+    /// Waits until the call may run: its tool's turn first, so that who waits for a busy tool keeps nobody else waiting.
+    ///
+    /// # Errors
+    /// [`Fault::ToolBusy`].
+    async fn turns(&self, tool: &Listed, deadline: &Deadline) -> Result<(Option<Turn>, Turn), Fault> {
+        let now_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let own = match tool.lane(&self.host) {
+            Some(lane) => Some(lane.enter(now_ms).map_err(|Busy(secs)| Fault::ToolBusy(tool.name().into(), secs))?),
+            None => None,
+        };
+        deadline.start(TURN_SECS);
+        let waits = async {
+            let own = match own {
+                Some(waiting) => Some(waiting.await),
+                None => None,
+            };
+            let all = self.calls.enter(now_ms).map_err(|Busy(secs)| Fault::ToolBusy("".into(), secs))?;
+            Ok((own, all.await))
+        };
+        match deadline.race(waits).await {
+            Ok(turns) => turns,
+            Err(_) => Err(Fault::ToolBusy(tool.name().into(), RETRY_SECS)),
+        }
     }
 
     fn refuse(&self, fault: Fault, peer: IpAddr) -> Answer {
@@ -330,7 +366,7 @@ impl Service for Rc<Gateway> {
                     Service::note(self, &answer, peer);
                     answer
                 }
-                Step::Call { permit, args, name } => match self.call(permit, args, name, peer).await {
+                Step::Call { permit, checked, name } => match self.call(permit, checked, name, peer).await {
                     Ok(outcome) => api::outcome(outcome),
                     Err(fault) => self.refuse(fault, peer),
                 },
@@ -385,10 +421,11 @@ impl Service for Rc<Gateway> {
 }
 
 /// A named call in progress. If it is dropped at its deadline, it has failed: it must not run again under its name,
-/// because nobody knows how far it came.
+/// because nobody knows how far it came. If it never got its turn, its name is as good as new.
 struct Run<'g> {
     replays: &'g RefCell<Table>,
-    turn: Turn,
+    turn: replay::Turn,
+    began: bool,
 }
 
 impl Run<'_> {
@@ -400,16 +437,56 @@ impl Run<'_> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
+        if !self.began {
+            return self.replays.borrow_mut().forget(self.turn);
+        }
         let outcome = Outcome::Failed("the call ran out of time".into());
         self.replays.borrow_mut().end(self.turn, &outcome, Instant::now());
     }
 }
 
-/// A call in progress, counted until dropped.
+/// What the log will say of a call; also when it is dropped because its caller has left.
+struct Told<'t> {
+    gateway: &'t Gateway,
+    tool: &'t str,
+    session: &'t str,
+    peer: IpAddr,
+    began: Instant,
+    said: bool,
+}
+
+impl Told<'_> {
+    fn say(&mut self, status: u16, bad: Option<(&'static str, &str)>) {
+        self.said = true;
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (tool, session, peer) = (Shown(self.tool), Shown(self.session), self.peer);
+        let level = if status >= 500 { Level::Error } else { Level::Info };
+        let bad = bad.map_or(String::new(), |(reason, detail)| format!(" reason={reason} detail={}", Shown(detail)));
+        self.gateway.audit.say(
+            level,
+            format_args!("call tool={tool} session={session} peer={peer} status={status} us={micros}{bad}"),
+        );
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if !self.said {
+            self.say(499, Some(("caller_gone", "")));
+        }
+    }
+}
+
+/// How many calls of all tools run and wait.
+fn all_calls(running: usize) -> Width {
+    Width { running, waiting: CALLS_WAITING, interval_ms: 0 }
+}
+
+/// One of a socket's requests in progress, counted until dropped.
 pub(super) struct Running(Rc<Cell<usize>>);
 
 impl Running {
-    /// Counts one more call, unless `most` run already.
+    /// Counts one more, unless `most` run already.
     pub(super) fn start(calls: &Rc<Cell<usize>>, most: usize) -> Option<Running> {
         if calls.get() >= most {
             return None;
@@ -477,9 +554,13 @@ mod tests {
         let name = replay::name(&Seeds::new(super::super::random()), &principal, "k", b"{}");
         let replays = RefCell::new(Table::default());
         let turn = replays.borrow_mut().begin(name);
-        drop(Run { replays: &replays, turn });
+        drop(Run { replays: &replays, turn, began: true });
         let found = replays.borrow_mut().look(&name, Instant::now());
         assert!(matches!(found, Ok(Some(Outcome::Failed(_)))), "{found:?}");
+        replays.borrow_mut().clear();
+        let turn = replays.borrow_mut().begin(name);
+        drop(Run { replays: &replays, turn, began: false });
+        assert_eq!(replays.borrow_mut().look(&name, Instant::now()), Ok(None), "one that never got its turn may");
     }
 
     #[test]

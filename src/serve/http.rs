@@ -21,8 +21,8 @@ use super::socket::{self, Pipe, Talk};
 use crate::api::{Answer, Fault};
 use crate::limits::{
     ANSWER_FREE_BYTES, ANSWER_POOL_BYTES, BODY_BYTES_MAX, BODY_FREE_BYTES, BODY_POOL_BYTES_DEFAULT, BODY_SECS,
-    CALL_SECS, DRAIN_BYTES_MAX, HANDSHAKE_MS_DEFAULT, HEAD_BYTES_MAX, HEAD_SECS, IDLE_SECS, READ_BYTES,
-    SOCKET_QUEUE_BYTES, WRITE_SECS,
+    DRAIN_BYTES_MAX, HANDSHAKE_MS_DEFAULT, HEAD_BYTES_MAX, HEAD_SECS, IDLE_SECS, READ_BYTES, SOCKET_QUEUE_BYTES,
+    WRITE_SECS,
 };
 use crate::wire;
 use crate::wire::body::{self, Decoder, Framing};
@@ -70,7 +70,8 @@ pub trait Service: 'static {
     fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket, Self::Knock>;
     /// Begins the conversation on an upgraded connection.
     fn talk(&self, knock: Self::Knock, pipe: &Rc<Pipe>) -> Self::Talk;
-    /// Answers a request whose body has come. The body should be dropped before anything is waited for.
+    /// Answers a request whose body has come, within a time of its own. The body should be dropped before anything is
+    /// waited for. It is dropped itself when the peer leaves.
     fn answer(&self, ticket: Self::Ticket, body: Body, peer: IpAddr) -> impl Future<Output = Answer>;
     /// Is told of every answer that did not come from [`Service::answer`], for the log.
     fn note(&self, answer: &Answer, peer: IpAddr);
@@ -253,6 +254,8 @@ impl<S: Service> Line<'_, S> {
             Err(fault) => return self.refuse(Fault::Message(fault), head_only).await,
         };
         let keep = !head.ends_connection();
+        // Only a peer of HTTP/1.1 takes an answer before the answer.
+        let asks = !head.is_http10();
         // A peer that waits for 100 and gets another answer may or may not send its body: nobody can tell where the
         // next request begins, so the connection cannot be kept.
         let waits = !head.is_http10() && head.values("expect").next().is_some() && framing != Framing::Length(0);
@@ -298,14 +301,15 @@ impl<S: Service> Line<'_, S> {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault, head_only).await,
         };
-        self.deadline.start(CALL_SECS);
-        let answer = match self.deadline.race(self.shared.service.answer(ticket, body, self.peer)).await {
-            Ok(answer) => answer,
-            Err(Expired) => {
-                let answer = Fault::CallTimeout.answer();
-                self.shared.service.note(&answer, self.peer);
-                answer
-            }
+        // The service keeps its own time: it knows how long the call may take.
+        self.deadline.stop();
+        let answer = self.shared.service.answer(ticket, body, self.peer);
+        let left = async {
+            self.left(asks).await;
+            None
+        };
+        let Some(answer) = smol::future::or(async { Some(answer.await) }, left).await else {
+            return Err(End::Gone);
         };
         if self.write(answer, Manner { keep, head_only }).await? { Ok(Next::Request(carry)) } else { Err(End::Linger) }
     }

@@ -10,6 +10,7 @@ use super::deadline::{Deadline, Expired};
 use super::http::Shared;
 use super::reactor::Watched;
 use crate::limits::{LINGER_SECS, READ_BYTES};
+use crate::wire::reply::CONTINUE;
 
 /// Reads of one connection in a row before the others get their turn.
 const READS_IN_A_ROW: u8 = 16;
@@ -119,6 +120,23 @@ impl<S> Line<'_, S> {
                 Err(_) => return Poll::Ready(Err(Unread::Gone)),
             }
         }
+    }
+
+    /// Ends when the peer has left: its connection is broken. A peer that has only finished sending may still wait for its
+    /// answer; one that `asks` may be asked is sent an interim answer once, which breaks the connection if nobody is there.
+    ///
+    /// Source: RFC 9110 §15.2 (a client takes interim answers it did not ask for), RFC 9293 §3.5.2 (the reset).
+    pub async fn left(&self, asks: bool) {
+        let mut asked = !asks;
+        std::future::poll_fn(|cx| {
+            if self.stream.is_ending() && !asked {
+                asked = true;
+                // What cannot be sent now says nothing; the kernel will tell of a reset all the same.
+                _ = self.stream.get_ref().write(CONTINUE);
+            }
+            self.stream.poll_broken(cx)
+        })
+        .await;
     }
 
     /// Says that nothing more will be sent and throws away what still comes, so that no reset destroys the answer.

@@ -53,6 +53,8 @@ struct Source {
     writable: Cell<bool>,
     /// The peer has finished, or the connection is broken: reads will say so, and no further event will.
     ending: Cell<bool>,
+    /// Nothing goes in either direction any more.
+    broken: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
 }
@@ -60,6 +62,9 @@ struct Source {
 impl Source {
     fn happen(&self, flags: EventFlags) {
         let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        if broken {
+            self.broken.set(true);
+        }
         if broken || flags.intersects(EventFlags::RDHUP) {
             self.ending.set(true);
         }
@@ -187,6 +192,20 @@ impl<T> Watched<T> {
     /// Ready when the socket may have something to read, or has come to its end.
     pub fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
         if self.source.readable.get() {
+            return Poll::Ready(());
+        }
+        keep(&self.source.reader, cx);
+        Poll::Pending
+    }
+
+    /// Whether the peer has finished sending, or the connection is broken.
+    pub fn is_ending(&self) -> bool {
+        self.source.ending.get()
+    }
+
+    /// Ready when the connection is broken. Whoever waits for this does not wait to read.
+    pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.source.broken.get() {
             return Poll::Ready(());
         }
         keep(&self.source.reader, cx);

@@ -1,12 +1,13 @@
 //! What a reload puts in force, and what the gateway remembers of the last one.
 
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 
 use crate::api::Settings;
 use crate::config::{Bind, Limits};
 use crate::gate::Rules;
 use crate::limits::RELOAD_FINDINGS;
-use crate::tool;
+use crate::tool::{self, Declared, Targets};
 
 /// Sockets that listen.
 pub type Listeners = Vec<TcpListener>;
@@ -24,6 +25,10 @@ pub struct Regime {
     pub result_bytes: usize,
     /// One message of a socket, in bytes.
     pub message_bytes: usize,
+    /// The tools that the operator declared.
+    pub declared: Vec<Rc<Declared>>,
+    /// What built-in tools may touch.
+    pub targets: Rc<Targets>,
     /// Keys whose new value needs a restart.
     pub held: Vec<&'static str>,
     /// Listeners that take the place of those in use; empty = they stay.

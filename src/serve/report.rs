@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::audit::Line;
 use super::reload::Last;
 use crate::limits::{REPORT_ERRORS, STATUS_FILE_BYTES};
+use crate::tool::lane::Lane;
 use crate::wire::reply::http_date;
 
 /// What there is to tell.
@@ -22,9 +23,30 @@ pub(super) struct Report {
     /// Of the connections, those that speak the gateway's protocol.
     pub sockets: usize,
     pub calls_running: usize,
+    /// Calls that wait for their turn among all.
+    pub calls_waiting: usize,
     pub calls_most: usize,
+    /// Tools whose calls are counted, since the first call of each.
+    pub tools: Vec<Traffic>,
     pub last_reload: Option<Reload>,
     pub last_errors: Vec<Event>,
+}
+
+/// The calls of one tool.
+#[derive(Debug, Serialize)]
+pub(super) struct Traffic {
+    name: String,
+    running: usize,
+    waiting: usize,
+    refused: u64,
+}
+
+impl Traffic {
+    /// What runs and waits in `lane`.
+    pub fn of(name: &str, lane: &Lane) -> Traffic {
+        let (running, waiting, refused) = lane.counts();
+        Traffic { name: name.to_owned(), running, waiting, refused }
+    }
 }
 
 /// How the last reload ended.
@@ -83,7 +105,14 @@ impl Report {
             _ = writeln!(card, "listening    http://{listener}");
         }
         _ = writeln!(card, "connections  {}, {} of them sockets", self.connections, self.sockets);
-        _ = writeln!(card, "calls        {} running of {} at most", self.calls_running, self.calls_most);
+        _ = writeln!(
+            card,
+            "calls        {} running of {} at most, {} waiting",
+            self.calls_running, self.calls_most, self.calls_waiting
+        );
+        for Traffic { name, running, waiting, refused } in &self.tools {
+            _ = writeln!(card, "             {name}: {running} running, {waiting} waiting, {refused} refused");
+        }
         if let (Some(now), Some(peak)) = (self.resident_kb, self.resident_peak_kb) {
             _ = writeln!(card, "memory       {now} KiB resident, {peak} KiB at most so far");
         }
@@ -136,12 +165,14 @@ mod tests {
             connections: 2,
             sockets: 1,
             calls_running: 0,
+            calls_waiting: 3,
             calls_most: 8,
+            tools: vec![Traffic { name: "wake".into(), running: 1, waiting: 2, refused: 4 }],
             last_reload: Some(last.into()),
             last_errors: errors(vec![line(1, Level::Info, "call"), line(2, Level::Error, "broken")]),
         };
         let expected = "toolgate 1, up 1 d 1 h\nlistening    http://127.0.0.1:1\nconnections  2, 1 of them sockets\n\
-            calls        0 running of 8 at most\nmemory       5 KiB resident, 7 KiB at most so far\n\
+            calls        0 running of 8 at most, 3 waiting\n             wake: 1 running, 2 waiting, 4 refused\nmemory       5 KiB resident, 7 KiB at most so far\n\
             reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
             Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";
         assert_eq!(report.card(), expected);

@@ -35,6 +35,8 @@ fn gateway() -> Rc<Gateway> {
         calls: 64,
         result_bytes: 65_536,
         message_bytes: 65_536,
+        declared: Vec::new(),
+        targets: Rc::default(),
         held: Vec::new(),
         listeners: Vec::new(),
     };

@@ -17,8 +17,8 @@ use crate::api::socket::facts::Facts;
 use crate::api::socket::{self, Act, Scene, roll};
 use crate::api::{Claims, Fault, Note};
 use crate::gate::Permit;
-use crate::limits::{CALL_SECS, SOCKET_CALLS};
-use crate::tool::Args;
+use crate::limits::{RETRY_SECS, SOCKET_CALLS, SOCKET_EVENTS_BYTES};
+use crate::tool::{Checked, Progress};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::message::Kind;
 
@@ -104,22 +104,35 @@ impl Visitor {
     }
 
     /// Runs a tool beside what else is said.
-    fn work(&self, message: &[u8], id: Box<str>, permit: Permit, args: Args, name: Option<Name>) -> Option<Work> {
+    fn work(
+        &self,
+        message: &[u8],
+        id: Box<str>,
+        permit: Permit,
+        mut checked: Checked,
+        name: Option<Name>,
+    ) -> Option<Work> {
         let tool: Box<str> = permit.tool().into();
         let Some(running) = Running::start(&self.running, SOCKET_CALLS) else {
-            self.refused(Fault::CallsFull);
-            self.say(&socket::told(&id, &tool, Err(Fault::CallsFull)), message);
+            let busy = Fault::ToolBusy("".into(), RETRY_SECS);
+            self.refused(busy.clone());
+            self.say(&socket::told(&id, &tool, Err(busy)), message);
             return None;
         };
         let (gateway, pipe, peer) = (Rc::clone(&self.gateway), Rc::clone(&self.pipe), self.peer);
+        let tells = checked.tool.tells();
+        let session = permit.session().key.clone();
+        if tells {
+            checked.progress = Some(self.progress(&id, &session, &tool));
+        }
         Some(Box::pin(async move {
-            let deadline = gateway.deadlines().deadline();
-            deadline.start(CALL_SECS);
-            let outcome = match deadline.race(gateway.call(permit, args, name, peer)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Fault::CallTimeout),
-            };
-            drop((running, deadline));
+            let outcome = gateway.call(permit, checked, name, peer).await;
+            drop(running);
+            if tells {
+                let good = matches!(&outcome, Ok(outcome) if outcome.good());
+                let end = ["\"phase\":\"end\",\"isError\":", if good { "false" } else { "true" }].concat();
+                pipe.send(Opcode::Text, socket::tool_event(&session, &id, &tool, &end).as_bytes());
+            }
             if let Err(fault) = &outcome {
                 gateway.note(&fault.clone().answer().note, None, peer);
             }
@@ -128,6 +141,19 @@ impl Visitor {
                 pipe.cut();
             }
         }))
+    }
+
+    /// Tells this peer, and nobody else, what a program prints, piece by piece. What its queue does not hold is left out:
+    /// the answer has it.
+    fn progress(&self, id: &str, session: &str, tool: &str) -> Progress {
+        let (pipe, id, session, tool) =
+            (Rc::clone(&self.pipe), Box::<str>::from(id), Box::<str>::from(session), Box::<str>::from(tool));
+        Rc::new(move |stream, bytes| {
+            if pipe.waiting() < SOCKET_EVENTS_BYTES {
+                let update = socket::tool_update(stream, bytes);
+                pipe.send(Opcode::Text, socket::tool_event(&session, &id, &tool, &update).as_bytes());
+            }
+        })
     }
 
     fn refused(&self, fault: Fault) {
@@ -158,7 +184,7 @@ impl Talk for Visitor {
                 self.say(&said, content);
                 self.gateway.announce();
             }
-            Act::Call { id, permit, args, name } => return self.work(content, id, permit, args, name),
+            Act::Call { id, permit, checked, name } => return self.work(content, id, permit, checked, name),
             Act::Close { last, code, reason, note } => {
                 if let Some(last) = last {
                     self.say(&last, content);

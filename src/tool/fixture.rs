@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::{Args, Call, Host, Outcome, Root, Run, find};
+use super::{Args, Call, Host, Outcome, Root, Run, built_in};
 use crate::gate::policy::Agent;
 use crate::gate::session::Session;
 
@@ -33,17 +33,17 @@ pub fn call(host: &Host, tool: &str, args: &str) -> Outcome {
 
 /// Checks `args` against `tool` and runs its handler in `session`.
 pub fn call_in(host: &Host, tool: &str, args: &str, session: Session) -> Outcome {
-    let tool = find(tool).expect("a tool of that name");
+    let tool = built_in(tool).expect("a tool of that name");
     let raw: &serde_json::value::RawValue = serde_json::from_str(args).expect("JSON");
-    match tool.check(Some(raw), None) {
+    match super::schema::check(tool.params, tool.lenient, Some(raw), None) {
         Ok(args) => handle(host, tool.name, args, session),
         Err(message) => Outcome::Input(message),
     }
 }
 
 fn handle(host: &Host, tool: &str, args: Args, session: Session) -> Outcome {
-    let tool = find(tool).expect("a tool of that name");
-    let call = Call { session, owner: true, args, now: super::host::Now::read() };
+    let tool = built_in(tool).expect("a tool of that name");
+    let call = Call { session, owner: true, args, now: super::host::Now::read(), progress: None };
     match tool.run {
         Run::Now(handler) => handler(host, &call),
         Run::Later(handler) => smol::block_on(handler(host, &call)),
@@ -55,7 +55,7 @@ pub fn check(device_name: &str, tool: &str) {
     let mut host = device(device_name);
     // The recorded mount points are not on this machine: any file system answers the same.
     host.probes.ask = |_| Ok(super::storage::Space { size_kb: 30_000_000, avail_kb: 12_000_000, inodes_free: 900_000 });
-    let got = match (find(tool).expect("a tool").present)(&host) {
+    let got = match (built_in(tool).expect("a tool").present)(&host) {
         Err(why) => format!("{{\"absent\":\"{why}\"}}"),
         Ok(()) => match call(&host, tool, "{}") {
             Outcome::Done { details, text: None } => details,
@@ -119,7 +119,7 @@ impl Drop for Scratch {
 pub(crate) fn remembered(keys: &[(&str, &str, i64)]) -> super::Sessions {
     let mut sessions = super::Sessions::default();
     for (key, agent, wall_ms) in keys {
-        sessions.record(&session(key, agent), super::Now { wall_ms: *wall_ms, boot_ms: 0 }, "time_status", true);
+        sessions.record(&session(key, agent), super::Now { wall_ms: *wall_ms, boot_ms: 0 }, "time_status".into(), true);
     }
     sessions
 }

@@ -8,7 +8,9 @@ use rustix::time::{ClockId, clock_gettime};
 use smol::LocalExecutor;
 
 use super::aside::Aside;
+use super::declared::Declared;
 use super::gateway::Desk;
+use super::lane::Lane;
 use super::ledger::Sessions;
 use super::root::Root;
 use super::storage::Probes;
@@ -77,6 +79,10 @@ pub struct Host {
     pub visibility: Visibility,
     /// One result as compact JSON, in bytes (`gateway.limits.toolResultBytes`).
     pub result_bytes: Cell<usize>,
+    /// The tools that the operator declared, sorted by name.
+    pub declared: RefCell<Vec<Rc<Declared>>>,
+    /// How many calls of each tool run and wait, for tools that count them.
+    pub lanes: RefCell<Vec<(Box<str>, Rc<Lane>)>>,
     /// What built-in tools may touch.
     pub targets: RefCell<Rc<Targets>>,
     /// Work that goes on after its call: the end of a child process, a pulse on a line. Whoever serves runs it.
@@ -99,6 +105,8 @@ impl Host {
             desk: None,
             visibility: Visibility::default(),
             result_bytes: Cell::new(TOOL_RESULT_BYTES),
+            declared: RefCell::default(),
+            lanes: RefCell::default(),
             targets: RefCell::default(),
             tasks: LocalExecutor::new(),
             start: Now::read(),
@@ -115,6 +123,23 @@ impl Host {
     /// What built-in tools may touch, as it stands now.
     pub(super) fn targets(&self) -> Rc<Targets> {
         Rc::clone(&self.targets.borrow())
+    }
+
+    /// Puts other declared tools and targets in their place, after a reload. Calls that run keep theirs.
+    pub fn equip(&self, declared: Vec<Rc<Declared>>, targets: Rc<Targets>) {
+        let mut lanes = self.lanes.borrow_mut();
+        // A tool that is gone and idle leaves nothing behind.
+        lanes.retain(|(name, lane)| {
+            let declared = declared.iter().find(|declared| declared.name == **name);
+            if let Some(declared) = declared {
+                lane.widen(declared.width);
+            }
+            let (running, waiting, _) = lane.counts();
+            declared.is_some() || running > 0 || waiting > 0
+        });
+        drop(lanes);
+        *self.declared.borrow_mut() = declared;
+        *self.targets.borrow_mut() = targets;
     }
 
     /// Replaces the configured agents, after a reload.

@@ -1,5 +1,6 @@
 //! The session table: which sessions worked through this gateway, and their latest calls. In memory, bounded, pure.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::host::Now;
@@ -7,12 +8,12 @@ use crate::gate::session::Session;
 use crate::limits::{SESSION_CALLS, SESSION_KEY_BYTES_MAX, SESSIONS};
 
 /// One remembered call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Made {
     /// When it ended, by the wall clock; for display.
     pub wall_ms: i64,
     /// The tool's name.
-    pub tool: &'static str,
+    pub tool: Cow<'static, str>,
     /// Whether the tool gave what was asked.
     pub good: bool,
 }
@@ -65,7 +66,7 @@ impl Sessions {
     }
 
     /// Remembers a call. A key longer than [`SESSION_KEY_BYTES_MAX`] is not remembered.
-    pub(super) fn record(&mut self, session: &Session, now: Now, tool: &'static str, good: bool) {
+    pub(super) fn record(&mut self, session: &Session, now: Now, tool: Cow<'static, str>, good: bool) {
         if session.key.len() > SESSION_KEY_BYTES_MAX {
             return;
         }
@@ -127,10 +128,10 @@ mod tests {
     fn the_session_used_longest_ago_makes_room() {
         let mut sessions = Sessions::default();
         for at in 0..SESSIONS {
-            sessions.record(&session(&format!("k{at}"), "main"), NOW, "t", true);
+            sessions.record(&session(&format!("k{at}"), "main"), NOW, "t".into(), true);
         }
-        sessions.record(&session("k0", "main"), NOW, "t", true);
-        sessions.record(&session("new", "main"), NOW, "t", true);
+        sessions.record(&session("k0", "main"), NOW, "t".into(), true);
+        sessions.record(&session("new", "main"), NOW, "t".into(), true);
         assert_eq!(sessions.count(), SESSIONS);
         assert_eq!(&keys(&sessions)[..3], ["new", "k0", "k63"]);
         assert!(sessions.find("k1").is_none() && sessions.find("k2").is_some());
@@ -140,18 +141,18 @@ mod tests {
     fn calls_are_a_ring() {
         let mut sessions = Sessions::default();
         for _ in 0..SESSION_CALLS {
-            sessions.record(&session("k", "main"), NOW, "old", true);
+            sessions.record(&session("k", "main"), NOW, "old".into(), true);
         }
-        sessions.record(&session("k", "main"), NOW, "new", false);
+        sessions.record(&session("k", "main"), NOW, "new".into(), false);
         let entry = sessions.find("k").unwrap();
         assert_eq!((entry.calls().len(), entry.total), (SESSION_CALLS, 33));
-        assert_eq!(entry.calls().next_back(), Some(&Made { wall_ms: 5, tool: "new", good: false }));
+        assert_eq!(entry.calls().next_back(), Some(&Made { wall_ms: 5, tool: "new".into(), good: false }));
     }
 
     #[test]
     fn a_long_key_is_not_remembered() {
         let mut sessions = Sessions::default();
-        sessions.record(&session(&"k".repeat(SESSION_KEY_BYTES_MAX + 1), "main"), NOW, "t", true);
+        sessions.record(&session(&"k".repeat(SESSION_KEY_BYTES_MAX + 1), "main"), NOW, "t".into(), true);
         assert_eq!(sessions.count(), 0);
     }
 

@@ -16,17 +16,26 @@
 mod adjtimex;
 mod agents;
 mod aside;
+mod child;
 mod clock;
+pub mod command;
+pub mod declared;
 mod device;
+mod fetch;
+pub mod fields;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
 mod host;
+pub mod lane;
 mod ledger;
+mod listed;
 mod mounts;
 mod netfiles;
 mod netlink;
 mod network;
+pub mod pattern;
+pub mod remote;
 mod root;
 pub mod schema;
 mod service;
@@ -35,6 +44,7 @@ pub mod shape;
 mod storage;
 mod table;
 pub mod targets;
+pub mod template;
 mod thermal;
 
 use std::fmt;
@@ -43,19 +53,22 @@ use std::io;
 use std::pin::Pin;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
+pub use child::Rlimits;
 pub use clock::iso;
+pub use declared::Declared;
 pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
 pub use host::{Host, Now, Visibility};
 pub use ledger::{Entry, Sessions, uuid};
+pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};
 pub use root::Root;
 pub use schema::{Args, Kind, Param};
-pub use table::TOOLS;
+pub use table::{TOOLS, is_taken};
 pub use targets::Targets;
 
 use crate::gate::Permit;
 use crate::gate::session::Session;
+use declared::Work;
 
 /// How far a tool reaches. Source: edge.md §3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +84,11 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// The tier of that word.
+    pub fn named(word: &str) -> Option<Tier> {
+        [Tier::Observe, Tier::Probe, Tier::Act, Tier::Break].into_iter().find(|tier| tier.word() == word)
+    }
+
     /// The tier in one word, as configuration and listings write it.
     pub fn word(self) -> &'static str {
         match self {
@@ -105,22 +123,12 @@ pub struct Tool {
     pub present: fn(&Host) -> Result<(), String>,
     /// The handler.
     pub run: Run,
+    /// What a call would do, as one JSON object, for `dryRun`. Every tool of tier act and above has one.
+    pub would: Option<Would>,
 }
 
-impl Tool {
-    /// Checks a request's `args` and `action` against the parameters.
-    ///
-    /// # Errors
-    /// The text for the caller (400): the argument and what is wrong with it. Source: contract http.md §3.1, §5.2.
-    pub fn check(&self, args: Option<&RawValue>, action: Option<&str>) -> Result<Args, String> {
-        schema::check(self.params, self.lenient, args, action)
-    }
-
-    /// The parameters as a JSON Schema (2020-12).
-    pub fn schema_json(&self) -> String {
-        schema::json(self.params, !self.lenient)
-    }
-}
+/// Says what a call would do, without doing it; an [`Outcome`] when it would do nothing.
+pub type Would = fn(&Host, &Call) -> Result<String, Outcome>;
 
 impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,13 +149,22 @@ pub enum Run {
 }
 
 /// One permitted call. Only [`run`] makes one, from a permit.
-#[derive(Debug)]
 pub struct Call {
     session: Session,
     #[allow(dead_code, reason = "tools of tier act and above ask it")]
     owner: bool,
     args: Args,
     now: Now,
+    progress: Option<Progress>,
+}
+
+impl Call {
+    /// Tells the caller's socket what a program printed, if it listens.
+    fn tell(&self, stream: &'static str, bytes: &[u8]) {
+        if let Some(progress) = &self.progress {
+            progress(stream, bytes);
+        }
+    }
 }
 
 /// What came of a call.
@@ -186,59 +203,83 @@ impl Outcome {
     }
 
     /// Whether the tool gave what was asked. Soft failures begin with their status, and no other result does.
-    fn good(&self) -> bool {
+    pub fn good(&self) -> bool {
         matches!(self, Outcome::Done { details, .. } if !details.starts_with("{\"status\":"))
     }
 }
 
-/// The tool of exactly that name.
-pub fn find(name: &str) -> Option<&'static Tool> {
-    let at = TOOLS.binary_search_by(|tool| tool.name.cmp(name)).ok()?;
-    TOOLS.get(at)
+/// Bytes as base64, with padding. Source: RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
+    for chunk in bytes.chunks(3) {
+        let group = (0..3).fold(0_u32, |group, at| group << 8 | u32::from(chunk.get(at).copied().unwrap_or_default()));
+        for at in 0..4 {
+            let digit = usize::try_from(group >> (18 - 6 * at) & 63).ok().and_then(|digit| DIGITS.get(digit));
+            let shown = at <= chunk.len();
+            text.push(if shown { digit.copied().map_or('=', char::from) } else { '=' });
+        }
+    }
+    text
 }
 
-/// Whether this device has the tool of exactly that name.
-pub fn exists(host: &Host, name: &str) -> bool {
-    find(name).is_some_and(|tool| (tool.present)(host).is_ok())
-}
-
-/// Every tool and whether this device has it; why not, otherwise.
-pub fn survey(host: &Host) -> Vec<(&'static Tool, Result<(), String>)> {
-    TOOLS.iter().map(|tool| (tool, (tool.present)(host))).collect()
-}
-
-/// The policy groups that the reference does not know (`group:device`, `group:net`) and their tools, sorted.
-pub fn groups() -> Vec<(String, Vec<String>)> {
-    let own = || TOOLS.iter().filter(|tool| !tool.lenient);
-    let mut groups: Vec<&str> = own().map(|tool| tool.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let members = |group| own().filter(|tool| tool.group == group).map(|tool| tool.name.to_owned()).collect();
-    groups.into_iter().map(|group| (format!("group:{group}"), members(group))).collect()
-}
-
-/// Runs the tool that `permit` is for, and no other, and remembers the session.
-pub async fn run(permit: Permit, args: Args, host: &Host) -> Outcome {
-    let Some(tool) = find(permit.tool()) else {
-        return Outcome::Failed(format!("a permit for a tool that is not there: {}", permit.tool()));
-    };
-    let call = Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read() };
-    act(tool, &call, host).await
-}
-
-async fn act(tool: &'static Tool, call: &Call, host: &Host) -> Outcome {
-    let mut record = Record { tool, call, host, good: false };
-    let outcome = match tool.run {
-        Run::Later(handler) => handler(host, call).await,
-        Run::Now(handler) => handler(host, call),
+/// Runs the tool that `permit` is for, and no other, and remembers the session. `checked` says what to do: the arguments,
+/// and whether only to tell what would be done.
+pub async fn run(permit: Permit, checked: Checked, host: &Host) -> Outcome {
+    let Checked { tool, args, rehearsal, progress } = checked;
+    if permit.tool() != tool.name() {
+        return Outcome::Failed(["a permit for another tool: ", permit.tool()].concat());
+    }
+    let call = Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress };
+    let mut record = Record { tool: tool.clone(), call: &call, host, good: false };
+    let outcome = match rehearsal.filter(|_| tool.tier() >= Tier::Act) {
+        Some(policy) => rehearse(&tool, &call, host, &policy),
+        None => act(&tool, &call, host).await,
     };
     record.good = outcome.good();
     outcome
 }
 
+async fn act(tool: &Listed, call: &Call, host: &Host) -> Outcome {
+    match tool {
+        Listed::BuiltIn(tool) => match tool.run {
+            Run::Later(handler) => handler(host, call).await,
+            Run::Now(handler) => handler(host, call),
+        },
+        Listed::Declared(declared) => match &declared.work {
+            // In a box each: most calls are of other tools, and every call has room for the largest of them.
+            Work::Command(command) => Box::pin(command::run(declared, command, host, call)).await,
+            Work::Http(service) => Box::pin(remote::run(declared, service, host, call)).await,
+        },
+    }
+}
+
+/// What the call would do. Source: contract cli.md, `dryRun`.
+fn rehearse(tool: &Listed, call: &Call, host: &Host, policy: &str) -> Outcome {
+    let would = match tool {
+        Listed::BuiltIn(tool) => match tool.would {
+            Some(would) => would(host, call),
+            None => Ok(["{\"args\":", &fields::object(&call.args), "}"].concat()),
+        },
+        Listed::Declared(declared) => match &declared.work {
+            Work::Command(command) => command::would(command, &declared.fields, &call.args),
+            Work::Http(service) => remote::would(service, &declared.fields, &call.args),
+        }
+        .map_err(Outcome::Input),
+    };
+    match would {
+        Ok(would) => {
+            let name = schema::quoted(tool.name());
+            let json = ["{\"dryRun\":true,\"tool\":", &name, ",\"wouldRun\":", &would, ",\"policy\":", policy, "}"];
+            Outcome::Done { details: json.concat(), text: None }
+        }
+        Err(outcome) => outcome,
+    }
+}
+
 /// Writes the call into the session table when it ends, also when it ends by being dropped at its deadline.
 struct Record<'a> {
-    tool: &'static Tool,
+    tool: Listed,
     call: &'a Call,
     host: &'a Host,
     good: bool,
@@ -246,9 +287,9 @@ struct Record<'a> {
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        if self.tool.records {
+        if self.tool.records() {
             let mut sessions = self.host.sessions.borrow_mut();
-            sessions.record(&self.call.session, self.call.now, self.tool.name, self.good);
+            sessions.record(&self.call.session, self.call.now, self.tool.kept_name(), self.good);
         }
     }
 }
@@ -290,18 +331,18 @@ mod tests {
 
     #[test]
     fn names_are_exact() {
-        assert_eq!(find("time_status").map(|tool| tool.name), Some("time_status"));
+        assert_eq!(built_in("time_status").map(|tool| tool.name), Some("time_status"));
         for absent in ["Time_Status", "time_statu", "time_status ", "", "zzz", "exec"] {
-            assert!(find(absent).is_none(), "{absent}");
+            assert!(built_in(absent).is_none(), "{absent}");
         }
         for tool in &TOOLS {
-            assert_eq!(find(tool.name).map(|found| found.name), Some(tool.name));
+            assert_eq!(built_in(tool.name).map(|found| found.name), Some(tool.name));
         }
     }
 
     #[test]
     fn groups_are_those_of_our_own_tools() {
-        let groups = groups();
+        let groups = groups(&[]);
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["group:device", "group:net"]);
         assert_eq!(groups[1].1, ["network_interfaces"]);
@@ -324,8 +365,11 @@ mod tests {
         let host = bare(&[]);
         let now = Now::read();
         for tool in &TOOLS {
-            let call = Call { session: session(tool.name, "main"), owner: false, args: Args::default(), now };
-            smol::block_on(act(tool, &call, &host));
+            let call =
+                Call { session: session(tool.name, "main"), owner: false, args: Args::default(), now, progress: None };
+            let tool = Listed::BuiltIn(tool);
+            let _record = Record { tool: tool.clone(), call: &call, host: &host, good: true };
+            smol::block_on(act(&tool, &call, &host));
         }
         let seen: Vec<&str> =
             TOOLS.iter().map(|t| t.name).filter(|n| host.sessions.borrow().find(n).is_some()).collect();
@@ -337,8 +381,14 @@ mod tests {
     #[test]
     fn a_call_dropped_at_its_deadline_is_remembered_as_failed() {
         let host = bare(&[]);
-        let tool = find("storage_status").expect("a tool");
-        let call = Call { session: session("a", "main"), owner: false, args: Args::default(), now: Now::read() };
+        let tool = find(&host, "storage_status").expect("a tool");
+        let call = Call {
+            session: session("a", "main"),
+            owner: false,
+            args: Args::default(),
+            now: Now::read(),
+            progress: None,
+        };
         drop(Record { tool, call: &call, host: &host, good: false });
         let sessions = host.sessions.borrow();
         assert!(!sessions.find("a").expect("a session").calls().next().expect("a call").good);
@@ -356,9 +406,13 @@ mod tests {
     #[test]
     fn absent_interfaces_say_why() {
         let host = bare(&[]);
-        let absent: Vec<&str> =
-            survey(&host).into_iter().filter(|(_, present)| present.is_err()).map(|(tool, _)| tool.name).collect();
-        assert!(absent.contains(&"service_status"));
-        assert!(exists(&host, "time_status") && !exists(&host, "service_status") && !exists(&host, "nope"));
+        let absent: Vec<String> = survey(&host)
+            .into_iter()
+            .filter(|(_, present)| present.is_err())
+            .map(|(tool, _)| tool.name().to_owned())
+            .collect();
+        assert!(absent.iter().any(|name| name == "service_status"));
+        let exists = |name: &str| find(&host, name).is_some_and(|tool| tool.present(&host).is_ok());
+        assert!(exists("time_status") && !exists("service_status") && !exists("nope"));
     }
 }

@@ -81,18 +81,24 @@ impl Kind {
     pub const ANY_OBJECT: Kind = Kind::Object { bytes_max: TOOL_OBJECT_BYTES };
 }
 
+/// One checked value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
+pub enum Value {
+    /// A boolean of a built-in tool.
     Boolean(bool),
+    /// A whole number of a built-in tool.
     Integer(i64),
+    /// JSON as sent: an object, or a declared tool's number or boolean.
     Raw(Box<str>),
+    /// A text.
     Text(String),
+    /// A list of texts.
     Texts(Vec<String>),
 }
 
 /// Checked arguments of one call: declared names with values of the declared kinds, defaults filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Args(Vec<(&'static str, Value)>);
+pub struct Args(pub(super) Vec<(Cow<'static, str>, Value)>);
 
 impl Args {
     /// The text called `name`, `None` when absent.
@@ -119,7 +125,8 @@ impl Args {
     pub fn object(&self, name: &str) -> Option<&str> {
         if let Some(Value::Raw(raw)) = self.find(name) { Some(raw) } else { None }
     }
-    fn find(&self, name: &str) -> Option<&Value> {
+    /// The value called `name`.
+    pub(super) fn find(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 }
@@ -136,16 +143,13 @@ pub(super) fn check(
     args: Option<&RawValue>,
     action: Option<&str>,
 ) -> Result<Args, String> {
-    let mut found = Found { params, raw: vec![None; params.len()], unknown: None };
-    if let Some(raw) = args.filter(|raw| raw.get().trim_start().starts_with('{')) {
-        // The text was valid JSON when it became a `RawValue`, so this cannot fail; if it did, nothing was found.
-        let _ = serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut found);
-    }
-    if let (false, Some(name)) = (lenient, found.unknown.take()) {
-        return Err(unknown(&name, params));
+    let names: Vec<&str> = params.iter().map(|param| param.name).collect();
+    let (found, stranger) = slices(&names, args);
+    if let (false, Some(name)) = (lenient, stranger) {
+        return Err(unknown(&name, &names));
     }
     let mut values = Vec::with_capacity(params.len());
-    for (param, raw) in params.iter().zip(&found.raw) {
+    for (param, raw) in params.iter().zip(&found) {
         let value = match raw {
             Some(raw) => match param.kind.value(raw.get(), lenient) {
                 Ok(value) => value,
@@ -155,7 +159,7 @@ pub(super) fn check(
             None => merged(param, action),
         };
         match value.or(param.kind.default()) {
-            Some(value) => values.push((param.name, value)),
+            Some(value) => values.push((Cow::Borrowed(param.name), value)),
             None if param.required => return Err(format!("{} required", param.name)),
             None => {}
         }
@@ -171,9 +175,9 @@ fn merged(param: &Param, action: Option<&str>) -> Option<Value> {
     }
 }
 
-fn unknown(name: &str, params: &[Param]) -> String {
+/// What is said of an argument that is not declared.
+pub(super) fn unknown(name: &str, known: &[&str]) -> String {
     let name: String = name.chars().take(TOOL_NAME_ECHO_CHARS).collect();
-    let known: Vec<&str> = params.iter().map(|param| param.name).collect();
     if known.is_empty() {
         format!("{name}: unknown argument (this tool takes none)")
     } else {
@@ -181,14 +185,24 @@ fn unknown(name: &str, params: &[Param]) -> String {
     }
 }
 
-/// The slices of the declared arguments, and the first key that is none of them.
-struct Found<'a> {
-    params: &'static [Param],
+/// The slices of `args` that are called as in `names`, in that order, and the first key that is none of them. What is no
+/// object has no keys.
+pub(super) fn slices<'a>(names: &[&str], args: Option<&'a RawValue>) -> (Vec<Option<&'a RawValue>>, Option<String>) {
+    let mut found = Found { names, raw: vec![None; names.len()], unknown: None };
+    if let Some(raw) = args.filter(|raw| raw.get().trim_start().starts_with('{')) {
+        // The text was valid JSON when it became a `RawValue`, so this cannot fail; if it did, nothing was found.
+        let _ = serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut found);
+    }
+    (found.raw, found.unknown)
+}
+
+struct Found<'a, 'n> {
+    names: &'n [&'n str],
     raw: Vec<Option<&'a RawValue>>,
     unknown: Option<String>,
 }
 
-impl<'de> Visitor<'de> for &mut Found<'de> {
+impl<'de> Visitor<'de> for &mut Found<'de, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,7 +211,7 @@ impl<'de> Visitor<'de> for &mut Found<'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(Bytes)? {
-            match self.params.iter().position(|param| param.name.as_bytes() == &*key) {
+            match self.names.iter().position(|name| name.as_bytes() == &*key) {
                 Some(at) => {
                     let value = map.next_value()?;
                     if let Some(slot) = self.raw.get_mut(at) {
@@ -241,7 +255,7 @@ impl<'de> Visitor<'de> for Bytes {
 }
 
 /// What is wrong with a value, in words that follow its name.
-enum Wrong {
+pub(super) enum Wrong {
     /// It is not of the kind. The reference ignores such values.
     Junk(Cow<'static, str>),
     /// It is larger than anything of use. Ignoring it would answer another question than the one asked.
@@ -315,7 +329,7 @@ impl Kind {
 }
 
 /// The string in `raw`, an escaped lone surrogate replaced, if it has at most `max` characters.
-fn text(raw: &str, max: usize) -> Result<String, Wrong> {
+pub(super) fn text(raw: &str, max: usize) -> Result<String, Wrong> {
     if !raw.starts_with('"') {
         return Err("must be a string".into());
     }
@@ -330,7 +344,7 @@ fn text(raw: &str, max: usize) -> Result<String, Wrong> {
 }
 
 /// The whole number in `raw`; JSON Schema counts `5.0` as one.
-fn whole(raw: &str) -> Option<i64> {
+pub(super) fn whole(raw: &str) -> Option<i64> {
     raw.parse().ok().or_else(|| {
         let number: f64 = raw.parse().ok()?;
         if number.fract() == 0.0 { cut(number) } else { None }
@@ -396,30 +410,36 @@ impl<'de> Visitor<'de> for &mut List {
 
 /// The JSON Schema (2020-12) of `params`; `closed` refuses undeclared arguments.
 pub(super) fn json(params: &[Param], closed: bool) -> String {
+    let rows = params.iter().map(|param| (param.name, param.kind.json(), param.about, param.required));
+    document(closed, rows.collect())
+}
+
+/// A schema of properties: name, keywords, description, whether required.
+pub(super) fn document(closed: bool, rows: Vec<(&str, String, &str, bool)>) -> String {
     let mut out = String::from("{\"type\":\"object\"");
     if closed {
         out.push_str(",\"additionalProperties\":false");
     }
     out.push_str(",\"properties\":{");
-    for (at, param) in params.iter().enumerate() {
+    let mut required = Vec::new();
+    for (at, (name, keywords, about, needed)) in rows.iter().enumerate() {
         if at > 0 {
             out.push(',');
         }
-        out.push_str(&quoted(param.name));
-        out.push_str(":{");
-        out.push_str(&param.kind.json());
-        out.push_str(&format!(",\"description\":{}}}", quoted(param.about)));
+        out.extend([&quoted(name), ":{", keywords, ",\"description\":", &quoted(about), "}"]);
+        if *needed {
+            required.push(quoted(name));
+        }
     }
     out.push('}');
-    let required: Vec<String> = params.iter().filter(|p| p.required).map(|p| quoted(p.name)).collect();
     if !required.is_empty() {
-        out.push_str(&format!(",\"required\":[{}]", required.join(",")));
+        out.extend([",\"required\":[", &required.join(","), "]"]);
     }
     out.push('}');
     out
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 

@@ -176,13 +176,16 @@ fn two_megabytes_of_hostile_arguments_are_passed_over() {
 
 #[test]
 fn schemas() {
-    let storage = crate::tool::find("storage_status").unwrap().schema_json();
+    let storage = json(crate::tool::built_in("storage_status").unwrap().params, true);
     assert_eq!(
         storage,
         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"mount\":{\"type\":\"string\",\"minLength\":1,\
          \"maxLength\":4096,\"pattern\":\"^/\",\"description\":\"Only the file system mounted here\"}}}"
     );
-    assert_eq!(crate::tool::find("agents_list").unwrap().schema_json(), "{\"type\":\"object\",\"properties\":{}}");
+    assert_eq!(
+        json(crate::tool::built_in("agents_list").unwrap().params, false),
+        "{\"type\":\"object\",\"properties\":{}}"
+    );
     assert_eq!(
         json(OWN, true),
         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\

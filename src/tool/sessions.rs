@@ -4,6 +4,8 @@
 //! assistant that calls a tool, and its end as a tool result, so that a client of the reference finds its shapes.
 //! What a session may see of others is the reference's default, its own tree. Source: contract http.md §5.2.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::host::{Host, Visibility};
@@ -85,7 +87,7 @@ struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_name: Option<&'static str>,
+    tool_name: Option<Cow<'static, str>>,
     content: Vec<Block>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_error: Option<bool>,
@@ -96,7 +98,7 @@ struct Message {
 struct Block {
     r#type: &'static str,
     id: String,
-    name: &'static str,
+    name: Cow<'static, str>,
 }
 
 /// The latest `limit` messages about the calls of `entry`, oldest first; `ends` adds how each call ended.
@@ -104,9 +106,10 @@ fn messages(entry: &Entry, limit: usize, ends: bool) -> Vec<Message> {
     let calls = entry.calls();
     let first = entry.total.saturating_sub(u64::try_from(calls.len()).unwrap_or(0));
     let mut all = Vec::new();
-    for (number, &Made { wall_ms, tool, good }) in (first..).zip(calls) {
+    for (number, Made { wall_ms, tool, good }) in (first..).zip(calls) {
+        let wall_ms = *wall_ms;
         let id = format!("call-{number}");
-        let content = vec![Block { r#type: "toolCall", id: id.clone(), name: tool }];
+        let content = vec![Block { r#type: "toolCall", id: id.clone(), name: tool.clone() }];
         all.push(Message {
             role: "assistant",
             tool_call_id: None,
@@ -119,9 +122,9 @@ fn messages(entry: &Entry, limit: usize, ends: bool) -> Vec<Message> {
             all.push(Message {
                 role: "toolResult",
                 tool_call_id: Some(id),
-                tool_name: Some(tool),
+                tool_name: Some(tool.clone()),
                 content: Vec::new(),
-                is_error: Some(!good),
+                is_error: Some(!*good),
                 timestamp: wall_ms,
             });
         }
@@ -183,7 +186,7 @@ fn row(host: &Host, call: &Call, entry: &Entry) -> Option<Row> {
         agent_id: entry.session.agent.clone(),
         kind,
         channel,
-        last_message_preview: last.map(|made| made.tool.to_owned()),
+        last_message_preview: last.map(|made| made.tool.clone().into_owned()),
         updated_at: entry.used.wall_ms,
         session_id: entry.id.clone(),
         messages: if limit == 0 { None } else { Some(messages(entry, limit, false)) },

@@ -12,7 +12,7 @@ fn worked(host: &Host, key: &str, agent: &str, tool: &'static str, good: bool) {
     host.sessions.borrow_mut().record(
         &session(key, agent),
         Now { wall_ms: 1_700_000_000_000, ..Now::read() },
-        tool,
+        tool.into(),
         good,
     );
 }
@@ -126,7 +126,7 @@ fn filters() {
 fn idle_sessions_are_filtered_by_the_time_since_boot() {
     let host = bare(&[]);
     let long_ago = Now { boot_ms: Now::read().boot_ms - 600_000, wall_ms: i64::MAX };
-    host.sessions.borrow_mut().record(&own(), long_ago, "time_status", true);
+    host.sessions.borrow_mut().record(&own(), long_ago, "time_status".into(), true);
     assert_eq!(keys(&host, "{\"activeMinutes\":9}").len(), 0);
     assert_eq!(keys(&host, "{\"activeMinutes\":11}").len(), 1);
     assert_eq!(keys(&host, "{\"activeMinutes\":9007199254740992}").len(), 1);

@@ -162,6 +162,7 @@ const OBSERVE: Tool = Tool {
     records: true,
     present: |_| Ok(()),
     run: Run::Now(clock::status),
+    would: None,
 };
 
 /// What the tools that keep a name of the reference have in common: they tell of sessions and leave no trace there.
@@ -187,6 +188,15 @@ const RESERVED: [&str; 13] = [
     "spawn",
     "whatsapp_login",
 ];
+
+/// Names of the reference's tools for agents that write programs. They are served by nobody here, and must not seem to be.
+/// Source: contract http.md §4.
+const CODING: [&str; 8] = ["bash", "code_execution", "edit", "process", "read", "web_fetch", "web_search", "write"];
+
+/// Whether a declared tool may not have this name.
+pub fn is_taken(name: &str) -> bool {
+    RESERVED.contains(&name) || CODING.contains(&name) || TOOLS.iter().any(|tool| tool.name == name)
+}
 
 /// The one tool that may have a reserved name: it is there when `gateway.tools.allow` takes it off the list, and does
 /// no more than its owner could do with a shell and SIGHUP.
@@ -248,7 +258,8 @@ mod tests {
                 assert!(!param.about.is_empty(), "{} {}", tool.name, param.name);
                 assert!(tool.lenient || !matches!(param.kind, Kind::Number { .. }), "{}: own tools bound", tool.name);
             }
-            serde_json::from_str::<serde_json::Value>(&tool.schema_json()).expect("a schema is JSON");
+            serde_json::from_str::<serde_json::Value>(&crate::tool::schema::json(tool.params, !tool.lenient))
+                .expect("a schema is JSON");
         }
     }
 

@@ -11,9 +11,11 @@ use super::frame::{self, Flop};
 use super::json::Json;
 use super::params::Values;
 use super::{Act, Scene};
+use crate::api::faults::busy_text;
 use crate::api::invoke::{Order, push_result, shown};
 use crate::api::{Fault, Note};
 use crate::gate::Refusal;
+use crate::limits::RETRY_SECS;
 use crate::tool::Outcome;
 
 /// Orders the call that `values` ask for; `params` is what they were read from.
@@ -36,9 +38,10 @@ pub(super) fn order(
         channel: None,
         account: None,
         content: params.map_or("", RawValue::get).as_bytes(),
+        rehearse: values.flag("dryRun") == Some(true),
     };
     match order.place(&member.principal, &scene.gate.borrow(), scene.find, scene.seeds) {
-        Ok((permit, args, name)) => Act::Call { id: id.into(), permit, args, name },
+        Ok((permit, checked, name)) => Act::Call { id: id.into(), permit, checked, name },
         Err(fault) => {
             let note = Note { reason: Some(fault.word()), tool: Some(shown(&tool)) };
             Act::Refuse { said: told(id, &tool, Err(fault)), note }
@@ -63,17 +66,34 @@ pub fn told(id: &str, tool: &str, outcome: Result<Outcome, Fault>) -> String {
     frame::reply(id, &json.string("code", code).string("message", &message).close("}}").done())
 }
 
+/// The event that tells of a call in progress; `what` is the members that differ. Like those of subscriptions it has no
+/// number. Source: contract ws.md §3.
+pub fn tool_event(session: &str, id: &str, tool: &str, what: &str) -> String {
+    let mut json = Json::object();
+    json.string("sessionKey", session).key("toolCallId").raw(id).string("toolName", tool).raw(what);
+    frame::event("session.tool", &json.close("}").done(), None, None)
+}
+
+/// The members that tell what a program printed.
+pub fn tool_update(stream: &str, bytes: &[u8]) -> String {
+    let mut json = Json::default();
+    json.string("phase", "update").string("stream", stream).string("text", &String::from_utf8_lossy(bytes));
+    json.done()
+}
+
 /// What the answer says of a call that did not run.
 ///
 /// # Errors
 /// The error for what has no code of its own and passes by itself.
 fn failed(fault: Fault, tool: &str) -> Result<(&'static str, String), Flop> {
-    let busy = |message: &str| Err(Flop { code: "UNAVAILABLE", retry: true, ..Flop::new(message) });
+    let busy = |message: &str| Err(Flop { code: "UNAVAILABLE", retry_secs: RETRY_SECS, ..Flop::new(message) });
     match fault {
         Fault::AnswersFull | Fault::BodiesFull => busy("too many answers are waiting to be read"),
         Fault::ArgumentInvalid(text) => Ok(("validation_error", text)),
         Fault::CallInProgress => busy("a call with this idempotencyKey is still running"),
-        Fault::CallsFull => busy("too many tools are running"),
+        Fault::ToolBusy(tool, seconds) => {
+            Err(Flop { code: "UNAVAILABLE", retry_secs: seconds, ..Flop::new(&busy_text(&tool)) })
+        }
         Fault::IdempotencyKeyReused => {
             Ok(("validation_error", "idempotencyKey was used before with other params".into()))
         }

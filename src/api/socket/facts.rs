@@ -4,7 +4,7 @@ use std::cell::{Ref, RefCell};
 
 use super::roll::Roll;
 use crate::gate::Gate;
-use crate::tool::{Sessions, Tool};
+use crate::tool::{Listed, Sessions};
 
 /// One event of the audit ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub trait Facts {
     /// Connections open now, the asking one included.
     fn connections(&self) -> usize;
     /// The tools this device has, sorted by name.
-    fn tools(&self) -> Vec<&'static Tool>;
+    fn tools(&self) -> Vec<Listed>;
     /// The rules in force.
     fn gate(&self) -> Ref<'_, Gate>;
     /// The configuration file; for the owner only.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::json::Json;
 use super::params::{self, Kind, Param, Shape};
 use crate::api::envelope::{depth, plain};
-use crate::limits::{JSON_DEPTH_MAX, RETRY_SECS, SOCKET_ID_BYTES};
+use crate::limits::{JSON_DEPTH_MAX, SOCKET_ID_BYTES};
 
 /// What a client may say. Other keys are ignored, because a newer client's must not cut it off; the reference refuses
 /// them. Source: contract ws.md §2.2 (leniency is safe), §3.
@@ -88,8 +88,8 @@ pub(super) struct Flop {
     pub message: String,
     /// What a program may read, as JSON.
     pub details: Option<String>,
-    /// Whether the same request may go well in [`RETRY_SECS`].
-    pub retry: bool,
+    /// In how many seconds the same request may go well; zero = never.
+    pub retry_secs: u32,
 }
 
 impl Flop {
@@ -108,8 +108,8 @@ pub(super) fn refusal(id: &str, flop: &Flop) -> String {
     if let Some(details) = &flop.details {
         json.key("details").raw(details);
     }
-    if flop.retry {
-        json.flag("retryable", true).count("retryAfterMs", u64::from(RETRY_SECS).saturating_mul(1000));
+    if flop.retry_secs > 0 {
+        json.flag("retryable", true).count("retryAfterMs", u64::from(flop.retry_secs).saturating_mul(1000));
     }
     json.close("}}").done()
 }
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(reply("7", "null"), r#"{"type":"res","id":7,"ok":true,"payload":null}"#);
         let error = r#"{"type":"res","id":"a","ok":false,"error":{"code":"INVALID_REQUEST","message":"no \"x\""}}"#;
         assert_eq!(refusal("\"a\"", &Flop::new("no \"x\"")), error);
-        let flop = Flop { code: "UNAVAILABLE", message: "m".into(), details: Some("{\"a\":1}".into()), retry: true };
+        let flop = Flop { code: "UNAVAILABLE", message: "m".into(), details: Some("{\"a\":1}".into()), retry_secs: 1 };
         let error = r#"{"code":"UNAVAILABLE","message":"m","details":{"a":1},"retryable":true,"retryAfterMs":1000}"#;
         assert!(refusal("1", &flop).ends_with(&format!("\"error\":{error}}}")), "{}", refusal("1", &flop));
         let tick = r#"{"type":"event","event":"tick","payload":{"ts":1},"seq":1}"#;

@@ -117,6 +117,8 @@ pub static INVOKE: Shape = Shape {
         Param::optional("confirm", Kind::Boolean),
         Param::optional("idempotencyKey", Kind::Text { min: 1, max: REPLAY_KEY_BYTES_MAX }),
         Param::optional("conversationReadOrigin", Kind::Word(&["direct-operator"])),
+        // Ours; the reference refuses it.
+        Param::optional("dryRun", Kind::Boolean),
     ],
 };
 

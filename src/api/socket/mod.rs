@@ -28,7 +28,7 @@ use super::{Fault, Find, Note};
 use crate::gate::scope::{ADMIN, READ, WRITE};
 use crate::gate::{Gate, Permit};
 use crate::limits::{SOCKET_QUEUE_BYTES, SOCKET_STRIKES, SOCKET_TICK_MS};
-use crate::tool::{Args, uuid};
+use crate::tool::{Checked, uuid};
 use connect::Start;
 use facts::Facts;
 use frame::{Flop, Heard, Request};
@@ -36,7 +36,7 @@ use json::Json;
 use methods::{Asked, Told};
 use roll::Entry;
 
-pub use call::told;
+pub use call::{told, tool_event, tool_update};
 pub use connect::{Member, Role};
 pub use frame::event;
 
@@ -75,8 +75,8 @@ pub enum Act {
         id: Box<str>,
         /// The proof that the tool may run.
         permit: Permit,
-        /// The checked arguments.
-        args: Args,
+        /// The tool and its checked arguments.
+        checked: Checked,
         /// What the call is remembered by, when its caller gave it a key.
         name: Option<replay::Name>,
     },
@@ -254,7 +254,7 @@ fn asked(member: &Member, request: &Request<'_>, scene: &Scene<'_>) -> Result<Ac
         Ok(Told::Payload(payload)) => Act::Say(frame::reply(id, &payload)),
         Err(fault) => {
             let methods::Fault { code, message, details } = fault;
-            Act::Say(frame::refusal(id, &Flop { code, message, details, retry: false }))
+            Act::Say(frame::refusal(id, &Flop { code, message, details, retry_secs: 0 }))
         }
     })
 }

@@ -71,7 +71,7 @@ impl Rig {
     }
 
     pub fn hear(&mut self, message: &str) -> Act {
-        let find = |name: &str| tool::find(name);
+        let find = |name: &str| tool::built_in(name).map(tool::Listed::BuiltIn);
         let (gate, facts) = (&self.world.gate, &self.world);
         let scene = Scene { gate, facts, find: &find, seeds: &self.seeds, now: Instant::now() };
         self.talk.hear(message.as_bytes(), &scene)

@@ -9,7 +9,7 @@ use crate::gate::policy::{Policy, Profile};
 use crate::gate::scope::WRITE;
 use crate::gate::session::{self, Session};
 use crate::gate::{Refusal, Subject};
-use crate::tool::{Tier, Tool};
+use crate::tool::{Listed, Tier};
 
 /// The profiles a tool can be in; `full` has all.
 const PROFILES: [Profile; 3] = [Profile::Minimal, Profile::Coding, Profile::Messaging];
@@ -25,13 +25,13 @@ pub(super) fn all(_: &Asked<'_>, values: &Values<'_>, facts: &dyn Facts) -> Resu
         json.raw("{").string("id", profile.name()).string("label", &label(profile.name())).close("}");
     }
     json.close("]").raw("\"groups\":[");
-    for (nth, Tool { group, .. }) in tools.iter().enumerate() {
-        if tools.iter().take(nth).any(|tool| tool.group == *group) {
+    for (nth, group) in tools.iter().map(Listed::group).enumerate() {
+        if tools.iter().take(nth).any(|tool| tool.group() == group) {
             continue;
         }
         json.raw("{").string("id", group).string("label", &label(group)).string("source", "core").raw("\"tools\":[");
-        for tool in tools.iter().filter(|tool| tool.group == *group) {
-            let within = |profile: &&Profile| profile.allow().is_some_and(|names| names.contains(&tool.name));
+        for tool in tools.iter().filter(|tool| tool.group() == group) {
+            let within = |profile: &&Profile| profile.allow().is_some_and(|names| names.contains(&tool.name()));
             push(&mut json, tool);
             json.texts("defaultProfiles", PROFILES.iter().filter(within).map(|profile| profile.name())).close("}");
         }
@@ -52,17 +52,17 @@ pub(super) fn effective(asked: &Asked<'_>, values: &Values<'_>, facts: &dyn Fact
     json.raw(r#"{"id":"core","label":"Built-in tools","source":"core","tools":["#);
     for tool in facts.tools() {
         let subject = Subject {
-            tool: tool.name,
+            tool: tool.name(),
             session: Some(&session.key),
             agent: None,
             channel: None,
             account: None,
             exists: true,
-            owner_only: tool.owner_only,
+            owner_only: tool.owner_only(),
         };
         if policy.decide(asked.scopes.admin(), &session, &subject).is_ok() {
-            push(&mut json, tool);
-            json.string("rawDescription", tool.summary).close("}");
+            push(&mut json, &tool);
+            json.string("rawDescription", tool.summary()).close("}");
         }
     }
     json.close("]}]");
@@ -73,14 +73,14 @@ pub(super) fn effective(asked: &Asked<'_>, values: &Values<'_>, facts: &dyn Fact
 }
 
 /// Opens the object of a tool and writes what both lists say of it.
-fn push(json: &mut Json, tool: &Tool) {
-    let risk = match tool.tier {
+fn push(json: &mut Json, tool: &Listed) {
+    let risk = match tool.tier() {
         Tier::Observe => "low",
         Tier::Probe | Tier::Act => "medium",
         Tier::Break => "high",
     };
-    json.raw("{").string("id", tool.name).string("label", tool.name).string("description", tool.summary);
-    json.string("source", "core").string("risk", risk).texts("tags", [tool.tier.word()].into_iter());
+    json.raw("{").string("id", tool.name()).string("label", tool.name()).string("description", tool.summary());
+    json.string("source", "core").string("risk", risk).texts("tags", [tool.tier().word()].into_iter());
     json.key("inputSchema").raw(&tool.schema_json());
 }
 

@@ -7,7 +7,7 @@ use crate::api::socket::roll::Roll;
 use crate::gate::policy::Policy;
 use crate::gate::{Gate, Rules};
 use crate::tool::fixture::remembered;
-use crate::tool::{Sessions, TOOLS, Tool};
+use crate::tool::{Listed, Sessions, TOOLS};
 
 /// The wall clock of every [`World`].
 pub const NOW: u64 = 1_795_320_000_000;
@@ -21,7 +21,7 @@ pub struct World {
     pub key: Option<[u8; 32]>,
     pub roll: RefCell<Roll>,
     pub sessions: RefCell<Sessions>,
-    pub tools: Vec<&'static Tool>,
+    pub tools: Vec<Listed>,
     pub wall_ms: Cell<u64>,
 }
 
@@ -36,7 +36,7 @@ impl World {
             key: Some([7; 32]),
             roll: RefCell::default(),
             sessions: RefCell::default(),
-            tools: TOOLS.iter().collect(),
+            tools: TOOLS.iter().map(Listed::BuiltIn).collect(),
             wall_ms: Cell::new(NOW),
         }
     }
@@ -75,7 +75,7 @@ impl Facts for World {
     fn connections(&self) -> usize {
         3
     }
-    fn tools(&self) -> Vec<&'static Tool> {
+    fn tools(&self) -> Vec<Listed> {
         self.tools.clone()
     }
     fn gate(&self) -> Ref<'_, Gate> {

@@ -8,6 +8,7 @@ use super::*;
 use crate::api::socket::facts::Event;
 use crate::api::socket::roll::Entry;
 use crate::gate::policy::{Agent, Lists, Policy, Profile};
+use crate::tool::Listed;
 
 fn agent(id: &str, name: Option<&str>) -> Agent {
     Agent { id: id.into(), name: name.map(Into::into), ..Agent::default() }
@@ -362,9 +363,9 @@ fn the_catalogue_has_what_is_there() {
     let mut world = plain();
     let mut all = names(&ask(&world, "tools.catalog", r#"{"includePlugins":true}"#).unwrap());
     all.sort_unstable();
-    assert!(all.iter().map(String::as_str).eq(world.tools.iter().map(|tool| tool.name)));
-    world.tools.retain(|tool| ["session_status", "time_status"].contains(&tool.name));
-    let schema = |name: &str| crate::tool::find(name).unwrap().schema_json();
+    assert!(all.iter().map(String::as_str).eq(world.tools.iter().map(Listed::name)));
+    world.tools.retain(|tool| ["session_status", "time_status"].contains(&tool.name()));
+    let schema = |name: &str| Listed::BuiltIn(crate::tool::built_in(name).unwrap()).schema_json();
     let expected = format!(
         r#"{{"agentId":"main","profiles":[{{"id":"minimal","label":"Minimal"}},{{"id":"coding","label":"Coding"}},{{"id":"messaging","label":"Messaging"}},{{"id":"full","label":"Full"}}],"groups":[{{"id":"sessions","label":"Sessions","source":"core","tools":[{{"id":"session_status","label":"session_status","description":"A card about this session, or about another one it may see","source":"core","risk":"low","tags":["observe"],"inputSchema":{},"defaultProfiles":["minimal","coding","messaging"]}}]}},{{"id":"device","label":"Device","source":"core","tools":[{{"id":"time_status","label":"time_status","description":"The clock, whether it is synchronized, and how far it was set since the gateway started","source":"core","risk":"low","tags":["observe"],"inputSchema":{},"defaultProfiles":[]}}]}}]}}"#,
         schema("session_status"),
@@ -384,7 +385,7 @@ fn what_is_effective_is_what_the_policy_allows() {
         let payload = ask_as(&world, scopes, "tools.effective", &format!(r#"{{"sessionKey":"{key}"}}"#)).unwrap();
         let allowed = names(&payload);
         let left: Vec<&str> =
-            world.tools.iter().map(|t| t.name).filter(|n| !allowed.contains(&String::from(*n))).collect();
+            world.tools.iter().map(Listed::name).filter(|n| !allowed.contains(&String::from(*n))).collect();
         assert_eq!(left, missing, "{scopes} {key}");
     };
     check("operator.admin", "main", &["gateway", "time_status"]);
@@ -404,8 +405,8 @@ fn what_is_effective_is_what_the_policy_allows() {
     check("operator.admin", &["gateway"], false);
     check("operator.write", &["gateway"], true);
     check("operator.admin", &[], true);
-    world.tools.retain(|tool| tool.name == "time_status");
-    let summary = world.tools[0].summary;
+    world.tools.retain(|tool| tool.name() == "time_status");
+    let summary = world.tools[0].summary().to_owned();
     let expected = format!(
         r#"{{"agentId":"main","profile":"full","groups":[{{"id":"core","label":"Built-in tools","source":"core","tools":[{{"id":"time_status","label":"time_status","description":"{summary}","source":"core","risk":"low","tags":["observe"],"inputSchema":{},"rawDescription":"{summary}"}}]}}],"notices":[{{"id":"scope","severity":"info","message":"Calling tools needs operator.write."}}]}}"#,
         world.tools[0].schema_json()

@@ -261,7 +261,8 @@ fn what_a_tool_said_is_told() {
     check(Err(Fault::IdempotencyKeyReused), failed("validation_error", reused));
     let busy =
         |message: &str| json!({"code": "UNAVAILABLE", "message": message, "retryable": true, "retryAfterMs": 1000});
-    check(Err(Fault::CallsFull), busy("too many tools are running"));
+    check(Err(Fault::ToolBusy("".into(), 1)), busy("Too many tools are running. Please try again."));
+    check(Err(Fault::ToolBusy("wake".into(), 1)), busy("wake is busy. Please try again."));
     check(Err(Fault::CallInProgress), busy("a call with this idempotencyKey is still running"));
     check(Err(Fault::AnswersFull), busy("too many answers are waiting to be read"));
     check(Err(Fault::Stopping), busy("the gateway is stopping"));

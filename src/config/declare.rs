@@ -1,0 +1,497 @@
+//! `tools.commands` and `tools.http` → the tools they declare, or every reason why not. Pure.
+//!
+//! The walk of `check` has seen to known keys, kinds, words and ranges; here is what one key means beside another.
+
+use std::rc::Rc;
+
+use super::device::Held;
+use super::fill::{At, number_at};
+use super::node::{Node, member, quoted};
+use super::secrets;
+use super::{Findings, keys};
+use crate::limits::{ARGV_WORDS, FIELDS_DECLARED, TOOLS_DECLARED, VALUE_CHARS_DEFAULT};
+use crate::tool::command::{self, Command, Output, Stdin};
+use crate::tool::declared::Work;
+use crate::tool::fields::{Field, Type};
+use crate::tool::lane::Width;
+use crate::tool::pattern::Pattern;
+use crate::tool::remote::{Body, FieldValue, Service, Tree};
+use crate::tool::targets::Hidden;
+use crate::tool::template::Template;
+use crate::tool::{Declared, Rlimits, Tier, is_taken};
+
+/// Everything that is declared, sorted by name. Secrets that lie elsewhere go into `held`.
+pub(super) fn tools(root: &Node, held: &mut Vec<Held>, findings: &mut Findings) -> Vec<Rc<Declared>> {
+    let tools = At::root(root).key("tools");
+    let mut declared: Vec<Rc<Declared>> = Vec::new();
+    for section in ["commands", "http"] {
+        for (name, at) in tools.key(section).entries() {
+            if !matches!(at.node, Some(Node::Map(_))) {
+                continue;
+            }
+            if is_taken(name) {
+                findings.error(&at.path, &[name, " is the name of another tool; choose your own"].concat());
+            } else if declared.iter().any(|other| other.name == name) {
+                findings.error(&at.path, "a command and a service may not share a name");
+            } else if declared.len() >= TOOLS_DECLARED {
+                findings.error(&at.path, &format!("more than {TOOLS_DECLARED} tools are declared"));
+                break;
+            } else if let Some(tool) = tool(name, &at, root, section, held, findings) {
+                declared.push(Rc::new(tool));
+            }
+        }
+    }
+    declared.sort_by(|a, b| a.name.cmp(&b.name));
+    declared
+}
+
+fn tool(
+    name: &str,
+    at: &At<'_>,
+    root: &Node,
+    section: &'static str,
+    held: &mut Vec<Held>,
+    findings: &mut Findings,
+) -> Option<Declared> {
+    let fields = fields(at, findings);
+    if at.key("additionalProperties").bool(false) {
+        findings.error(&member(&at.path, "additionalProperties"), "arguments that are not declared are always refused");
+    }
+    let summary = required_text(at, "description", findings);
+    let mut reader = Reader { at, root, fields: &fields, held, findings };
+    let (work, usual) = if section == "commands" {
+        (Work::Command(reader.command()?), Tier::Act)
+    } else {
+        let service = reader.service()?;
+        let reads = matches!(service.method, "GET" | "HEAD");
+        (Work::Http(service), if reads { Tier::Probe } else { Tier::Act })
+    };
+    reader.unused(&work);
+    let number = |key: &str| number_at(&at.key(key), section, key);
+    let count = |key: &str| usize::try_from(number(key)).unwrap_or_default();
+    Some(Declared {
+        name: name.to_owned(),
+        summary: summary?,
+        tier: at.key("tier").text().and_then(Tier::named).unwrap_or(usual),
+        width: Width {
+            running: count("concurrency"),
+            waiting: count("queue"),
+            interval_ms: u32::try_from(number("minIntervalMs")).unwrap_or(u32::MAX),
+        },
+        timeout_ms: u32::try_from(number("timeoutMs")).unwrap_or(u32::MAX),
+        fields,
+        work,
+    })
+}
+
+fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<String> {
+    let text = at.key(key).text();
+    if text.is_none() {
+        findings.error(&member(&at.path, key), "required here");
+    }
+    text.map(str::to_owned)
+}
+
+/// The parameters, and which of them every call must name.
+fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
+    let mut fields = Vec::new();
+    for (name, at) in at.key("parameters").entries() {
+        let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !fits {
+            findings
+                .error(&at.path, "a parameter's name begins with a letter or _ and goes on with letters, digits and _");
+        } else if fields.len() >= FIELDS_DECLARED {
+            findings.error(&at.path, &format!("more than {FIELDS_DECLARED} parameters"));
+            break;
+        } else if let Some(field) = field(name, &at, findings) {
+            fields.push(field);
+        }
+    }
+    for item in at.key("required").items() {
+        let name = item.node.and_then(Node::text).unwrap_or_default();
+        match fields.iter_mut().find(|field| field.name == name) {
+            Some(field) => field.required = true,
+            None => findings.error(&item.path, &[&quoted(name), " is none of the parameters"].concat()),
+        }
+    }
+    for field in &fields {
+        if field.required && field.default.is_some() {
+            let path = member(&member(&member(&at.path, "parameters"), &field.name), "default");
+            findings.error(&path, "a parameter that every call names needs no default");
+        }
+    }
+    fields
+}
+
+fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Option<Field> {
+    let choices = at.key("enum");
+    let kind = match at.key("type").text() {
+        Some("boolean") => Type::Boolean,
+        Some("integer") => Type::Integer,
+        Some("number") => Type::Number,
+        None => match choices.node.and_then(|node| node.items().first()) {
+            Some(Node::Bool(_)) => Type::Boolean,
+            Some(Node::Int(_)) => Type::Integer,
+            Some(Node::Float(_)) => Type::Number,
+            _ => Type::String,
+        },
+        Some(_) => Type::String,
+    };
+    let before = findings.0.len();
+    let foreign: &[&str] = match kind {
+        Type::Boolean => &["pattern", "minimum", "maximum", "minLength", "maxLength", "allowDash"],
+        Type::Integer | Type::Number => &["pattern", "minLength", "maxLength"],
+        Type::String => &["minimum", "maximum"],
+    };
+    for key in foreign.iter().filter(|key| at.key(key).node.is_some()) {
+        findings.error(&member(&at.path, key), &["means nothing for type ", kind.word()].concat());
+    }
+    let length = |key: &str, usual: usize| match at.key(key).node {
+        Some(Node::Int(number)) => usize::try_from(*number).unwrap_or(usual),
+        _ => usual,
+    };
+    let mut field = Field {
+        name: name.to_owned(),
+        about: at.key("description").text().unwrap_or_default().to_owned(),
+        kind,
+        choices: Vec::new(),
+        pattern: pattern(&at.key("pattern"), findings),
+        least: bound(&at.key("minimum"), findings),
+        most: bound(&at.key("maximum"), findings),
+        chars_min: length("minLength", 0),
+        chars_max: length("maxLength", VALUE_CHARS_DEFAULT.max(length("minLength", 0))),
+        required: false,
+        allow_dash: at.key("allowDash").bool(false),
+        default: None,
+    };
+    let number = |bound: &Option<Box<str>>| bound.as_deref().and_then(|text| text.parse::<f64>().ok());
+    if matches!((number(&field.least), number(&field.most)), (Some(least), Some(most)) if least > most) {
+        findings.error(&member(&at.path, "minimum"), "is greater than maximum: nothing fits");
+    }
+    if field.chars_min > field.chars_max {
+        findings.error(&member(&at.path, "minLength"), "is greater than maxLength: nothing fits");
+    }
+    let mut value = |field: &Field, at: &At<'_>| {
+        let json = at.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
+        field.value(&json).map_err(|wrong| findings.error(&at.path, &wrong)).ok()
+    };
+    match choices.node {
+        None => {}
+        Some(Node::List(_)) => {
+            let all = choices.items().map(|item| value(&field, &item)).collect::<Option<Vec<_>>>();
+            field.choices = all.unwrap_or_default();
+        }
+        Some(_) => findings.error(&choices.path, "expected a list of values"),
+    }
+    let default = at.key("default");
+    if default.node.is_some() && findings.0.len() == before {
+        let json = default.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
+        match field.value(&json) {
+            Ok(value) => field.default = Some(value),
+            Err(wrong) => findings.error(&default.path, &wrong),
+        }
+    }
+    if choices.items().count() == 0 && choices.node.is_some() && findings.0.len() == before {
+        findings.error(&choices.path, "is empty: nothing fits");
+    }
+    (findings.0.len() == before).then_some(field)
+}
+
+fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<Pattern> {
+    let compiled = match at.node? {
+        Node::Text(text) => Pattern::compile(text),
+        _ => Err("expected a regular expression in quotes".into()),
+    };
+    compiled.map_err(|wrong| findings.error(&at.path, &wrong)).ok()
+}
+
+/// A bound as JSON.
+fn bound(at: &At<'_>, findings: &mut Findings) -> Option<Box<str>> {
+    match at.node? {
+        node @ (Node::Int(_) | Node::Float(_)) => match serde_json::to_string(node) {
+            // JSON has no infinity; such a bound is none.
+            Ok(text) if text != "null" => Some(text.into()),
+            _ => None,
+        },
+        _ => {
+            findings.error(&at.path, "expected a number");
+            None
+        }
+    }
+}
+
+/// Reads what one tool does.
+struct Reader<'r> {
+    at: &'r At<'r>,
+    root: &'r Node,
+    fields: &'r [Field],
+    held: &'r mut Vec<Held>,
+    findings: &'r mut Findings,
+}
+
+impl Reader<'_> {
+    fn template(&mut self, text: &str, path: &str) -> Template {
+        Template::parse(text, self.fields).unwrap_or_else(|name| {
+            let text = [
+                "{",
+                &name,
+                "} is no parameter; declare it in parameters, or write {{",
+                &name,
+                "}} for the text itself",
+            ];
+            self.findings.error(path, &text.concat());
+            Template::default()
+        })
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        let argv = self.argv()?;
+        let at = self.at;
+        let limits = at.key("limits");
+        let limit = |key: &str| u64::try_from(number_at(&limits.key(key), "commands.*.limits", key)).ok();
+        let cwd = at.key("cwd").text().unwrap_or("/");
+        if !cwd.starts_with('/') {
+            self.findings.error(&member(&at.path, "cwd"), "expected an absolute path");
+        }
+        let output_bytes = usize::try_from(number_at(&at.key("maxOutputBytes"), "commands", "maxOutputBytes"));
+        Some(Command {
+            argv,
+            env: self.environment(),
+            cwd: cwd.to_owned(),
+            stdin: if at.key("stdin").text() == Some("args") { Stdin::Args } else { Stdin::None },
+            output: output(at),
+            binary: at.key("binary").text() != Some("refuse"),
+            output_bytes: output_bytes.unwrap_or_default(),
+            progress: at.key("progress").bool(false),
+            rlimits: Rlimits {
+                cpu_s: limit("cpuSeconds"),
+                address_bytes: limit("memoryBytes"),
+                file_bytes: limit("fileBytes"),
+                processes: limit("processes"),
+                open_files: limit("openFiles"),
+            },
+            user: at.key("user").text().map(str::to_owned),
+        })
+    }
+
+    fn argv(&mut self) -> Option<Vec<Template>> {
+        let at = self.at.key("argv");
+        let mut argv = Vec::new();
+        for item in at.items() {
+            let text = item.node.and_then(Node::text).unwrap_or_default();
+            let template = self.template(text, &item.path);
+            if argv.is_empty() && !template.literal().is_some_and(|text| text.starts_with('/') && !text.ends_with('/'))
+            {
+                let wrong = "the program must be an absolute path without {name}: no PATH and no shell is asked";
+                self.findings.error(&item.path, wrong);
+            }
+            self.optional(&template, &argv, &item.path);
+            argv.push(template);
+        }
+        match argv.len() {
+            0 => self.findings.error(&at.path, "required here: [\"/usr/bin/program\", \"argument\"]"),
+            n if n > ARGV_WORDS => self.findings.error(&at.path, &format!("more than {ARGV_WORDS} words")),
+            _ => return Some(argv),
+        }
+        None
+    }
+
+    /// Says what becomes of an argument whose value may be absent: it is the operator's command that changes.
+    fn optional(&mut self, template: &Template, before: &[Template], path: &str) {
+        let Some(field) = self.may_be_absent(template) else { return };
+        let option = before.last().and_then(Template::literal).filter(|text| text.starts_with('-') && *text != "--");
+        let with = option.map_or(String::new(), |option| [" and ", &quoted(option), " before it"].concat());
+        let text = ["a call without ", field, " leaves this argument", &with, " out"].concat();
+        self.findings.warn(path, &text);
+    }
+
+    fn may_be_absent(&self, template: &Template) -> Option<&str> {
+        let absent = |at: usize| self.fields.get(at).filter(|field| !field.required && field.default.is_none());
+        template.values().find_map(absent).map(|field| field.name.as_str())
+    }
+
+    fn environment(&mut self) -> Vec<(String, command::Value)> {
+        let mut env = Vec::new();
+        for (name, at) in self.at.key("env").entries() {
+            let fits = !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if !fits {
+                self.findings.error(&at.path, "expected the name of an environment variable, such as LANG");
+                continue;
+            }
+            let value = match at.node {
+                Some(Node::Text(text)) if text.contains('\0') => {
+                    self.findings.error(&at.path, "must not hold a NUL byte");
+                    continue;
+                }
+                Some(Node::Text(text)) => Some(command::Value::Plain(text.clone())),
+                _ => self.hidden(&at).map(command::Value::Hidden),
+            };
+            env.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        env
+    }
+
+    /// A secret that lies elsewhere.
+    fn hidden(&mut self, at: &At<'_>) -> Option<Hidden> {
+        let secret = secrets::read(at.node?, &at.path, false, self.root, self.findings)?;
+        let place = Hidden::default();
+        self.held.push(Held { key: at.path.clone(), secret, place: place.clone() });
+        Some(place)
+    }
+
+    fn service(&mut self) -> Option<Service> {
+        let at = self.at;
+        let url = at.key("url");
+        let method = at.key("method").text().unwrap_or("GET");
+        let method = keys::METHODS.iter().find(|own| **own == method).copied().unwrap_or("GET");
+        let text = url.text().unwrap_or_default();
+        let (host, port, rest) = match crate::tool::targets::http_place(text) {
+            Ok(place) => place,
+            Err(wrong) => {
+                self.findings.error(&url.path, &wrong);
+                return None;
+            }
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = if path.is_empty() { "/" } else { path };
+        if rest.bytes().any(|b| b <= b' ' || b >= 0x7f || b == b'#') {
+            self.findings.error(&url.path, "percent-encode spaces, # and everything beyond ASCII");
+            return None;
+        }
+        let path = self.template(path, &url.path);
+        if let Some(name) = self.may_be_absent(&path) {
+            let text = [name, " stands in the path: name it in required, or give it a default"].concat();
+            self.findings.error(&url.path, &text);
+        }
+        let query =
+            query.split('&').filter(|part| !part.is_empty()).map(|part| self.template(part, &url.path)).collect();
+        let fields = self.lines();
+        let body = self.body(method);
+        let output_bytes = usize::try_from(number_at(&at.key("maxOutputBytes"), "http", "maxOutputBytes"));
+        Some(Service {
+            method,
+            host,
+            port,
+            path,
+            query,
+            fields,
+            body,
+            output: output(at),
+            output_bytes: output_bytes.unwrap_or_default(),
+        })
+    }
+
+    /// The header fields.
+    fn lines(&mut self) -> Vec<(String, FieldValue)> {
+        /// What the client says by itself.
+        const OURS: [&str; 8] =
+            ["accept-encoding", "connection", "content-length", "expect", "host", "te", "transfer-encoding", "upgrade"];
+        let mut lines = Vec::new();
+        for (name, at) in self.at.key("headers").entries() {
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if name.is_empty() || !name.bytes().all(token) || OURS.contains(&name.to_ascii_lowercase().as_str()) {
+                self.findings.error(&at.path, "no field of that name can be set here");
+                continue;
+            }
+            let value = match at.node {
+                Some(Node::Text(text)) if text.chars().any(char::is_control) => {
+                    self.findings.error(&at.path, "this text holds control characters; remove them");
+                    continue;
+                }
+                Some(Node::Text(text)) => Some(FieldValue::Plain(self.template(text, &at.path))),
+                _ => self.hidden(&at).map(FieldValue::Hidden),
+            };
+            lines.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        lines
+    }
+
+    fn body(&mut self, method: &str) -> Body {
+        let at = self.at.key("body");
+        match at.node {
+            None => Body::None,
+            Some(_) if matches!(method, "GET" | "HEAD") => {
+                self.findings.error(&at.path, "a GET has no body; name another method");
+                Body::None
+            }
+            Some(Node::Text(text)) => {
+                let template = self.template(text, &at.path);
+                if let Some(name) = self.may_be_absent(&template) {
+                    let text = [name, " stands in the text: name it in required, or give it a default"].concat();
+                    self.findings.error(&at.path, &text);
+                }
+                Body::Text(template)
+            }
+            Some(node) => Body::Json(self.tree(node, &at.path)),
+        }
+    }
+
+    fn tree(&mut self, node: &Node, path: &str) -> Tree {
+        match node {
+            Node::Text(text) => Tree::Text(self.template(text, path)),
+            Node::List(items) => Tree::List(items.iter().map(|item| self.tree(item, path)).collect()),
+            Node::Map(entries) => {
+                let entry = |(key, node): &(String, Node)| (key.clone(), self.tree(node, &member(path, key)));
+                Tree::Map(entries.iter().map(entry).collect())
+            }
+            other => Tree::Literal(serde_json::to_string(other).unwrap_or_else(|_| "null".into())),
+        }
+    }
+
+    /// A parameter that goes nowhere is a slip, unless the program reads all of them.
+    fn unused(&mut self, work: &Work) {
+        let mut used = vec![false; self.fields.len()];
+        let mut mark = |template: &Template| {
+            for at in template.values() {
+                if let Some(used) = used.get_mut(at) {
+                    *used = true;
+                }
+            }
+        };
+        match work {
+            Work::Command(command) if command.stdin == Stdin::Args => return,
+            Work::Command(command) => command.argv.iter().for_each(mark),
+            Work::Http(service) => {
+                mark(&service.path);
+                service.query.iter().for_each(&mut mark);
+                for (_, value) in &service.fields {
+                    if let FieldValue::Plain(template) = value {
+                        mark(template);
+                    }
+                }
+                match &service.body {
+                    Body::Json(tree) => walk(tree, &mut mark),
+                    Body::None => {}
+                    Body::Text(template) => mark(template),
+                }
+            }
+        }
+        let parameters = member(&self.at.path, "parameters");
+        for (field, used) in self.fields.iter().zip(used) {
+            if !used {
+                let text = "goes nowhere: no {name} asks for it";
+                self.findings.warn(&member(&parameters, &field.name), text);
+            }
+        }
+    }
+}
+
+fn walk(tree: &Tree, mark: &mut dyn FnMut(&Template)) {
+    match tree {
+        Tree::List(items) => items.iter().for_each(|item| walk(item, mark)),
+        Tree::Literal(_) => {}
+        Tree::Map(members) => members.iter().for_each(|(_, item)| walk(item, mark)),
+        Tree::Text(template) => mark(template),
+    }
+}
+
+fn output(at: &At<'_>) -> Output {
+    match at.key("output").text() {
+        Some("json") => Output::Json,
+        Some("lines") => Output::Lines,
+        _ => Output::Text,
+    }
+}

@@ -1,0 +1,307 @@
+//! A declared command + checked arguments → an argument list, and what its program said.
+//!
+//! No shell, ever: the operator fixes the program and the shape of each argument, a value becomes a part of one argument
+//! or is refused. Source: contract cli.md `tools.commands`, field.md §3.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use super::child::{self, End, Kept, Plan, Report, Rlimits, Stream};
+use super::fields::{self, Field};
+use super::schema::{Args, quoted};
+use super::template::{Template, Unfilled};
+use super::{Call, Declared, Host, Outcome, base64};
+use crate::limits::RESULT_FRAME_BYTES;
+
+/// What a program gets on its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdin {
+    /// The checked arguments as one JSON object.
+    Args,
+    /// Nothing.
+    None,
+}
+
+/// How a program's standard output is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// As JSON; anything else is a failure.
+    Json,
+    /// As a list of lines.
+    Lines,
+    /// As one text.
+    Text,
+}
+
+/// A declared command.
+#[derive(Debug)]
+pub struct Command {
+    /// The program's absolute path, then its arguments.
+    pub argv: Vec<Template>,
+    /// Its environment, whole, besides PATH.
+    pub env: Vec<(String, Value)>,
+    /// Where it runs.
+    pub cwd: String,
+    /// What it reads.
+    pub stdin: Stdin,
+    /// How its output is told.
+    pub output: Output,
+    /// Whether output that is no UTF-8 is told as base64; else it is a failure.
+    pub binary: bool,
+    /// Bytes kept of each stream.
+    pub output_bytes: usize,
+    /// Whether its output is told to the caller's socket as it comes.
+    pub progress: bool,
+    /// What the kernel lets it use.
+    pub rlimits: Rlimits,
+    /// Who it runs as; the gateway's own user when absent.
+    pub user: Option<String>,
+}
+
+/// The value of a variable.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// From a file or a variable of the gateway; never shown.
+    Hidden(super::targets::Hidden),
+    /// As configured.
+    Plain(String),
+}
+
+impl Command {
+    /// Whether the program is there.
+    ///
+    /// # Errors
+    /// Why it cannot be run.
+    pub(super) fn present(&self) -> Result<(), String> {
+        let program = self.argv.first().and_then(Template::literal).unwrap_or_default();
+        match std::fs::metadata(program) {
+            Ok(file) if !file.is_file() => Err([program, " is no file"].concat()),
+            Ok(file) if file.permissions().mode() & 0o111 == 0 => Err([program, " is not executable"].concat()),
+            Ok(_) => Ok(()),
+            Err(_) => Err([program, " is not there"].concat()),
+        }
+    }
+
+    /// The argument list with the values in their places.
+    ///
+    /// # Errors
+    /// The text for the caller: it names the argument.
+    pub(super) fn arguments(&self, fields: &[Field], args: &Args) -> Result<Vec<String>, String> {
+        let mut argv: Vec<String> = Vec::with_capacity(self.argv.len());
+        let mut option_before = false;
+        let mut ended = false;
+        for template in &self.argv {
+            let mut text = String::new();
+            let filled = template.fill(fields, args, &mut text, &|field, value, out| {
+                if value.contains('\0') {
+                    return Err("must not hold a NUL byte".into());
+                }
+                if value.starts_with('-') && !ended && !field.allow_dash {
+                    return Err("must not begin with -".into());
+                }
+                out.push_str(value);
+                Ok(())
+            });
+            match filled {
+                Ok(()) => {}
+                Err(Unfilled::Refused(text)) => return Err(text),
+                Err(Unfilled::Absent) => {
+                    // An option without its value would take the next argument for it.
+                    if option_before {
+                        argv.pop();
+                    }
+                    option_before = false;
+                    continue;
+                }
+            }
+            let literal = template.literal().is_some();
+            // A blank value in front of a literal `-` would make an option of what was none.
+            if !ended && text.starts_with('-') && !template.begins_literally() {
+                let field = template.values().next().and_then(|at| fields.get(at));
+                if let Some(field) = field.filter(|field| !field.allow_dash) {
+                    return Err([&field.name, ": must not be empty here"].concat());
+                }
+            }
+            ended = ended || (literal && text == "--");
+            option_before = literal && !ended && text.starts_with('-');
+            argv.push(text);
+        }
+        Ok(argv)
+    }
+}
+
+/// What a call would run, as JSON.
+///
+/// # Errors
+/// As [`Command::arguments`].
+pub(super) fn would(command: &Command, fields: &[Field], args: &Args) -> Result<String, String> {
+    let argv = command.arguments(fields, args)?;
+    let mut json = ["{\"argv\":", &serde_json::to_string(&argv).unwrap_or_default()].concat();
+    json.extend([",\"cwd\":", &quoted(&command.cwd), ",\"env\":["]);
+    let names: Vec<String> = command.env.iter().map(|(name, _)| quoted(name)).collect();
+    json.extend([&names.join(","), "]"]);
+    if let Some(user) = &command.user {
+        json.extend([",\"user\":", &quoted(user)]);
+    }
+    if command.stdin == Stdin::Args {
+        json.extend([",\"stdin\":", &fields::object(args)]);
+    }
+    json.push('}');
+    Ok(json)
+}
+
+/// Runs the program.
+pub(super) async fn run(declared: &Declared, command: &Command, host: &Host, call: &Call) -> Outcome {
+    let argv = match command.arguments(&declared.fields, &call.args) {
+        Ok(argv) => argv,
+        Err(text) => return Outcome::Input(text),
+    };
+    let user = match command.user.as_deref().map(|name| child::identity(&host.root, name)).transpose() {
+        Ok(user) => user,
+        Err(why) => return Outcome::soft("error", &why),
+    };
+    let env = command.env.iter().filter_map(|(name, value)| Some((name.clone(), value.reveal()?))).collect();
+    let stdin = if command.stdin == Stdin::Args { fields::object(&call.args).into_bytes() } else { Vec::new() };
+    let plan = Plan {
+        argv,
+        env,
+        cwd: command.cwd.clone(),
+        stdin,
+        user,
+        rlimits: command.rlimits.clone(),
+        output_bytes: command.output_bytes,
+        timeout: Duration::from_millis(declared.timeout_ms.into()),
+    };
+    let tell = |stream: Stream, bytes: &[u8]| call.tell(stream.word(), bytes);
+    let progress = (command.progress && call.progress.is_some()).then_some(&tell as &dyn Fn(Stream, &[u8]));
+    match child::run(host, plan, progress).await {
+        Ok(report) => told(command, &report, host.result_bytes.get()),
+        Err(why) => Outcome::soft("error", &why),
+    }
+}
+
+impl Value {
+    fn reveal(&self) -> Option<String> {
+        match self {
+            Value::Hidden(hidden) => hidden.reveal().map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
+            Value::Plain(text) => Some(text.clone()),
+        }
+    }
+}
+
+/// What is said of a program that has ended; `room` is what the result may take, in bytes of JSON.
+///
+/// Source: contract cli.md: `details {exitCode, stdout, stderr, truncated, timedOut, durationMs}`.
+fn told(command: &Command, report: &Report, room: usize) -> Outcome {
+    let room = room.saturating_sub(RESULT_FRAME_BYTES);
+    let mut failure = match report.end {
+        _ if report.timed_out => Some("the program ran out of time and was ended".to_owned()),
+        End::Code(0) => None,
+        End::Code(code) => Some(["the program ended with exit code ", &code.to_string()].concat()),
+        End::Signal(signal) => Some(["the program was ended by signal ", &signal.to_string()].concat()),
+    };
+    // What it complained of matters more than what it printed, but there is less of it.
+    let (errors, errors_cut) = stream(&report.stderr, true, room / 4);
+    let (key, printed, cut) = match stdout(command, report, room.saturating_sub(errors.len())) {
+        Ok(told) => told,
+        Err((wrong, told)) => {
+            failure = failure.or(Some(wrong.to_owned()));
+            told
+        }
+    };
+    let mut json = String::from("{");
+    if let Some(failure) = &failure {
+        json.extend(["\"status\":\"error\",\"error\":", &quoted(failure), ","]);
+    }
+    match report.end {
+        End::Code(code) => json.extend(["\"exitCode\":", &code.to_string()]),
+        End::Signal(signal) => json.extend(["\"exitCode\":null,\"signal\":", &signal.to_string()]),
+    }
+    json.extend([",\"", key, "\":", &printed, ",\"stderr\":", &errors]);
+    let flag = |flag: bool| if flag { "true" } else { "false" };
+    json.extend([",\"truncated\":", flag(cut || errors_cut), ",\"timedOut\":", flag(report.timed_out)]);
+    for (key, figure) in [
+        ("durationMs", report.duration_ms),
+        ("stdoutBytes", report.stdout.total),
+        ("stderrBytes", report.stderr.total),
+        ("droppedBytes", report.stdout.dropped.saturating_add(report.stderr.dropped)),
+    ] {
+        json.extend([",\"", key, "\":", &figure.to_string()]);
+    }
+    json.push('}');
+    Outcome::Done { details: json, text: None }
+}
+
+/// The key, the JSON and whether something is missing.
+type Told = (&'static str, String, bool);
+
+/// Standard output as the operator wants it told.
+fn stdout(command: &Command, report: &Report, room: usize) -> Result<Told, (&'static str, Told)> {
+    let kept = &report.stdout;
+    let text = |key, (json, cut)| (key, json, cut);
+    let plain = || text("stdout", stream(kept, command.binary, room));
+    let Ok(whole) = std::str::from_utf8(&kept.bytes) else {
+        if command.binary {
+            let (json, cut) = encoded(kept, room);
+            return Ok(("stdoutBase64", json, cut));
+        }
+        return Err(("the program printed bytes that are no UTF-8 text; binary: \"base64\" would tell them", plain()));
+    };
+    match command.output {
+        Output::Text => Ok(plain()),
+        Output::Json => match serde_json::from_str::<&serde_json::value::RawValue>(whole) {
+            Ok(raw) if kept.dropped == 0 && raw.get().len() <= room => Ok(("json", raw.get().to_owned(), false)),
+            Ok(_) => Err(("the program printed more JSON than a result may hold", plain())),
+            Err(_) => Err(("the program printed something else than JSON", plain())),
+        },
+        Output::Lines => {
+            let (mut json, mut cut) = (String::from("["), kept.dropped > 0);
+            for line in whole.lines() {
+                let line = quoted(line);
+                if json.len().saturating_add(line.len()).saturating_add(2) > room {
+                    cut = true;
+                    break;
+                }
+                if json.len() > 1 {
+                    json.push(',');
+                }
+                json.push_str(&line);
+            }
+            json.push(']');
+            Ok(("lines", json, cut))
+        }
+    }
+}
+
+/// A stream as a JSON text of at most `room` bytes, and whether something is missing. What does not fit is taken out of
+/// the middle, at characters.
+fn stream(kept: &Kept, _binary: bool, room: usize) -> (String, bool) {
+    let text = String::from_utf8_lossy(&kept.bytes);
+    let json = quoted(&text);
+    if json.len() <= room {
+        return (json, kept.dropped > 0);
+    }
+    let mut half = text.len() / 2;
+    loop {
+        half /= 2;
+        let (mut head, mut tail) = (half, text.len().saturating_sub(half));
+        while !text.is_char_boundary(head) {
+            head = head.saturating_sub(1);
+        }
+        while !text.is_char_boundary(tail) {
+            tail = tail.saturating_add(1);
+        }
+        let (head, tail) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+        let json = quoted(&[head, "\n…\n", tail].concat());
+        if json.len() <= room || half == 0 {
+            return (json, true);
+        }
+    }
+}
+
+/// Bytes as a JSON text of base64, the first that fit into `room`.
+fn encoded(kept: &Kept, room: usize) -> (String, bool) {
+    let most = room.saturating_sub(8) / 4 * 3;
+    let bytes = kept.bytes.get(..most).unwrap_or(&kept.bytes);
+    (quoted(&base64(bytes)), kept.dropped > 0 || bytes.len() < kept.bytes.len())
+}
