@@ -16,6 +16,7 @@ use crate::tool::fields::{Field, Type};
 use crate::tool::lane::Width;
 use crate::tool::pattern::Pattern;
 use crate::tool::remote::{Body, FieldValue, Service, Tree};
+use crate::tool::schema::Value;
 use crate::tool::targets::Hidden;
 use crate::tool::template::Template;
 use crate::tool::{Declared, Rlimits, Tier, is_taken};
@@ -104,8 +105,8 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
         } else if fields.len() >= FIELDS_DECLARED {
             findings.error(&at.path, &format!("more than {FIELDS_DECLARED} parameters"));
             break;
-        } else if let Some(field) = field(name, &at, findings) {
-            fields.push(field);
+        } else {
+            fields.push(field(name, &at, findings));
         }
     }
     for item in at.key("required").items() {
@@ -124,21 +125,25 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
     fields
 }
 
-fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Option<Field> {
-    let choices = at.key("enum");
-    let kind = match at.key("type").text() {
+/// The type that a parameter has: the one it names, else that of the first value of its `enum`.
+fn kind(at: &At<'_>) -> Type {
+    match at.key("type").text() {
         Some("boolean") => Type::Boolean,
         Some("integer") => Type::Integer,
         Some("number") => Type::Number,
-        None => match choices.node.and_then(|node| node.items().first()) {
+        Some(_) => Type::String,
+        None => match at.key("enum").node.and_then(|node| node.items().first()) {
             Some(Node::Bool(_)) => Type::Boolean,
             Some(Node::Int(_)) => Type::Integer,
             Some(Node::Float(_)) => Type::Number,
             _ => Type::String,
         },
-        Some(_) => Type::String,
-    };
-    let before = findings.0.len();
+    }
+}
+
+/// One parameter.
+fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
+    let kind = kind(at);
     let foreign: &[&str] = match kind {
         Type::Boolean => &["pattern", "minimum", "maximum", "minLength", "maxLength", "allowDash"],
         Type::Integer | Type::Number => &["pattern", "minLength", "maxLength"],
@@ -172,30 +177,28 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Option<Field> {
     if field.chars_min > field.chars_max {
         findings.error(&member(&at.path, "minLength"), "is greater than maxLength: nothing fits");
     }
-    let mut value = |field: &Field, at: &At<'_>| {
-        let json = at.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
-        field.value(&json).map_err(|wrong| findings.error(&at.path, &wrong)).ok()
-    };
-    match choices.node {
-        None => {}
-        Some(Node::List(_)) => {
-            let all = choices.items().map(|item| value(&field, &item)).collect::<Option<Vec<_>>>();
-            field.choices = all.unwrap_or_default();
-        }
-        Some(_) => findings.error(&choices.path, "expected a list of values"),
-    }
+    field.choices = choices(&field, &at.key("enum"), findings);
     let default = at.key("default");
-    if default.node.is_some() && findings.0.len() == before {
-        let json = default.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
-        match field.value(&json) {
-            Ok(value) => field.default = Some(value),
-            Err(wrong) => findings.error(&default.path, &wrong),
-        }
+    if default.node.is_some() {
+        field.default = value(&field, &default, findings);
     }
-    if choices.items().count() == 0 && choices.node.is_some() && findings.0.len() == before {
-        findings.error(&choices.path, "is empty: nothing fits");
+    field
+}
+
+/// The value at `at`, if it fits.
+fn value(field: &Field, at: &At<'_>, findings: &mut Findings) -> Option<Value> {
+    let json = at.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
+    field.value(&json).map_err(|wrong| findings.error(&at.path, &wrong)).ok()
+}
+
+fn choices(field: &Field, at: &At<'_>, findings: &mut Findings) -> Vec<Value> {
+    match at.node {
+        None => {}
+        Some(Node::List(items)) if items.is_empty() => findings.error(&at.path, "is empty: nothing fits"),
+        Some(Node::List(_)) => return at.items().filter_map(|item| value(field, &item, findings)).collect(),
+        Some(_) => findings.error(&at.path, "expected a list of values"),
     }
-    (findings.0.len() == before).then_some(field)
+    Vec::new()
 }
 
 fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<Pattern> {
@@ -495,3 +498,7 @@ fn output(at: &At<'_>) -> Output {
         _ => Output::Text,
     }
 }
+
+#[cfg(test)]
+#[path = "declare_tests.rs"]
+mod tests;

@@ -52,3 +52,7 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "declared_tests.rs"]
+mod tests;
