@@ -3,6 +3,7 @@
 mod bounds;
 mod client;
 mod commands;
+mod declared;
 mod frames;
 mod golden;
 mod heads;

@@ -367,6 +367,14 @@ impl Gateway {
         }
     }
 
+    /// Waits for the end that is under way and lets calls finish first.
+    pub fn wait_long(mut self) -> Finished {
+        match self.ended(3 * SOON) {
+            Some(status) => self.finish(status),
+            None => panic!("the gateway does not end; it logged:\n{}", self.tail()),
+        }
+    }
+
     /// Stops it and keeps its directory. It must end with code 0.
     pub fn stop_keeping(mut self) -> (Finished, Dir) {
         let dir = self.dir.take().expect("not yet stopped");
@@ -379,6 +387,11 @@ impl Gateway {
         let finished = self.wait();
         assert_eq!(finished.code, 0, "exit code after SIGTERM; log:\n{}", tail(&finished.log));
         finished
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn proc(&self, file: &str) -> String {
