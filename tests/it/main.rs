@@ -9,6 +9,7 @@ mod golden;
 mod heads;
 mod life;
 mod policy;
+mod readme;
 mod refusals;
 mod reload;
 mod rig;

@@ -1,0 +1,44 @@
+//! What README.md and packaging/ show is what the program accepts.
+
+use std::fs;
+
+use toolgate::config::{Level, read};
+
+use crate::rig::{Dir, program, root, run};
+
+/// The fenced blocks of README.md in that language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_configuration_shown_is_accepted() {
+    let mut shown = blocks("json5");
+    assert!(shown.len() >= 4, "README.md shows {} configurations", shown.len());
+    shown.push(fs::read_to_string(root().join("packaging/toolgate.json5")).expect("packaging/toolgate.json5"));
+    for text in shown {
+        let outcome = read(&text, &|_| None);
+        let wrong: Vec<String> =
+            outcome.findings.iter().filter(|f| f.level == Level::Error).map(ToString::to_string).collect();
+        assert!(wrong.is_empty(), "{wrong:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn the_example_configuration_passes_check() {
+    let dir = Dir::new();
+    let text = fs::read_to_string(root().join("packaging/toolgate.json5")).expect("packaging/toolgate.json5");
+    let path = dir.write("toolgate.json5", 0o600, &text);
+    let finished = run(program(&dir, &["check", "--config", path.to_str().expect("a path"), "--state-dir", "state"]));
+    assert_eq!((finished.code, finished.log.as_str()), (0, ""), "{finished:?}");
+}
+
+#[test]
+fn six_lines_are_six_lines() {
+    let text = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let section = text.split("## Six lines to your first tool").nth(1).expect("the section");
+    let block = section.split("```json5\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("a block");
+    assert_eq!(block.lines().count(), 6, "{block}");
+}
