@@ -51,8 +51,6 @@ pub enum Fault {
     /// A request for the WebSocket protocol that cannot be granted.
     Upgrade(Refused),
     // Ours.
-    /// The call ran out of time.
-    CallTimeout,
     /// The tool failed; the cause is for the log only ([`super::verdict`]).
     ToolFailed,
     // The world's.
@@ -127,7 +125,7 @@ impl Fault {
             Fault::BodiesFull => overloaded("Too much request data in flight. Please try again."),
             Fault::BodyTimeout => closing(error(408, kind::INVALID, "Request body timeout")),
             Fault::CallInProgress => overloaded("A call with this idempotencyKey is still running. Please try again."),
-            Fault::CallTimeout | Fault::ToolFailed => error(500, kind::TOOL, "tool execution failed"),
+            Fault::ToolFailed => error(500, kind::TOOL, "tool execution failed"),
             Fault::CodedContent => {
                 error(415, kind::INVALID, "Content-Encoding is not supported: send the body as it is")
             }
@@ -170,7 +168,6 @@ impl Fault {
             Fault::BodiesFull => "bodies_full",
             Fault::BodyTimeout => "body_timeout",
             Fault::CallInProgress => "call_in_progress",
-            Fault::CallTimeout => "call_timeout",
             Fault::CodedContent => "coded_content",
             Fault::ConnectionsFull => "connections_full",
             Fault::ConnectionsFullForPeer => "connections_full_for_peer",

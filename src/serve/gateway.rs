@@ -240,7 +240,7 @@ impl Gateway {
         deadline.start(Duration::from_millis(tool.span_ms()));
         let Ok(outcome) = deadline.race(tool::run(permit, checked, &self.host)).await else {
             told.say(500, Some(("call_timeout", "")));
-            return Err(Fault::CallTimeout);
+            return Ok(Outcome::Failed("the call ran out of time".into()));
         };
         drop(turns);
         if let Some(run) = run {

@@ -256,7 +256,6 @@ fn what_a_tool_said_is_told() {
         |code: &str, message: &str| json!({"ok": false, "toolName": "t", "error": {"code": code, "message": message}});
     check(Ok(Outcome::Failed("/etc/passwd".into())), failed("internal_error", "tool execution failed"));
     check(Ok(Outcome::Input("action required".into())), failed("validation_error", "action required"));
-    check(Err(Fault::CallTimeout), failed("internal_error", "tool execution failed"));
     let reused = "idempotencyKey was used before with other params";
     check(Err(Fault::IdempotencyKeyReused), failed("validation_error", reused));
     let busy =
