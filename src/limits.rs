@@ -328,6 +328,13 @@ pub const TOOL_TEXT_CHARS: usize = 4_096;
 pub const TOOL_OBJECT_BYTES: usize = 65_536;
 /// Characters of a caller's argument name repeated in an error message. The rest is cut.
 pub const TOOL_NAME_ECHO_CHARS: usize = 64;
+/// Characters of one `pattern` of a declared tool's parameter; a longer one is an error of the configuration.
+pub const PATTERN_CHARS_MAX: usize = 512;
+/// Instructions that one `pattern` becomes once its counts are written out; beyond it an error of the configuration. A
+/// text is matched in at most this many steps per character, and in memory that grows with this number alone.
+pub const PATTERN_STEPS_MAX: usize = 4_096;
+/// Groups of one `pattern` inside each other; a deeper one is an error of the configuration.
+pub const PATTERN_DEPTH_MAX: usize = 32;
 /// Milliseconds one mount may take to answer statvfs before it is reported `stale`. A local disk answers in
 /// microseconds, an NFS server across a home network in 2; a dead one never.
 pub const MOUNT_MILLIS: u64 = 1_000;
@@ -396,5 +403,7 @@ const _: () = {
     assert!(AUTH_ATTEMPTS_DEFAULT <= AUTH_ATTEMPTS_MAX && (AUTH_ATTEMPTS_MAX as usize) < AUTH_FAILURES_PER_WINDOW_MAX);
     assert!(AUTH_WINDOW_MS_DEFAULT <= AUTH_MS_CEILING && AUTH_LOCKOUT_MS_DEFAULT <= AUTH_MS_CEILING);
     assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING);
+    // A jump reaches every instruction of a pattern.
+    assert!(PATTERN_CHARS_MAX <= PATTERN_STEPS_MAX && PATTERN_STEPS_MAX < i16::MAX as usize);
     assert!(MOUNT_THREADS_STUCK < MOUNT_THREADS && TOOL_VALUE_BYTES <= TOOL_FILE_BYTES);
 };

@@ -27,6 +27,7 @@ mod mounts;
 mod netfiles;
 mod netlink;
 mod network;
+pub mod pattern;
 mod root;
 pub mod schema;
 mod service;
