@@ -291,6 +291,9 @@ pub const FINDING_NAMES_MAX: usize = 100;
 /// The TCP port without `gateway.port`. Source: contract http.md §2.9.
 pub const PORT_DEFAULT: u16 = 18_789;
 
+/// The TCP port of an MQTT broker without one in `tools.device.mqtt_publish.broker`. Source: IANA.
+pub const MQTT_PORT_DEFAULT: u16 = 1_883;
+
 /// Milliseconds from upgrade to a finished handshake without `gateway.handshakeTimeoutMs`; then the socket closes.
 /// Source: contract http.md §3.4.
 pub const HANDSHAKE_MS_DEFAULT: u32 = 15_000;

@@ -60,6 +60,10 @@ impl Walk<'_> {
             Kind::TextOrFalse if *node == Node::Bool(false) => {}
             Kind::TextOrFalse => self.text(node, row, path),
             Kind::Texts => self.texts(node, row, path),
+            Kind::TextOrInteger { min, max } if matches!(node, Node::Int(_) | Node::Float(_)) => {
+                self.integer(node, min, max, path);
+            }
+            Kind::TextOrInteger { .. } => self.text(node, row, path),
             Kind::Tree => {
                 self.expect(matches!(node, Node::Map(_)), node, row, path);
                 self.substitute.all(node, path, self.findings);
@@ -125,7 +129,7 @@ impl Walk<'_> {
                     self.value(child, child_row, &at, &at);
                     continue;
                 }
-                "tools.commands" | "tools.http" | "tools.device" => self.tool_name(key, &at),
+                "tools.commands" | "tools.http" => self.tool_name(key, &at),
                 _ => {}
             }
             if let Some(child_row) = keys::child(row.path, key) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys::{Default, Kind, keys};
 use super::node::{Node, element, member, quoted};
-use super::{Bind, Config, Entry, Findings, Gateway, Limits, Tailscale, bind, mode, policy, secrets};
+use super::{Bind, Config, Entry, Findings, Gateway, Limits, Tailscale, bind, device, mode, policy, secrets};
 use crate::gate::Rules;
 use crate::gate::auth::{Auth, Mode};
 use crate::gate::peer::{Names, Net};
@@ -18,13 +18,14 @@ pub(super) fn config(root: &Node, kept: &[String], findings: &mut Findings) -> C
     let names = names(root, findings);
     let policy = policy::policy(root, findings);
     let at = |key| At::root(root).key("tools").key(key);
-    let (commands, http, device) = (entries(at("commands")), entries(at("http")), entries(at("device")));
+    let (commands, http) = (entries(at("commands")), entries(at("http")));
+    let (targets, secrets) = device::targets(root, kept, findings);
     for (path, declared) in [("tools.commands", &commands), ("tools.http", &http)] {
         if !declared.is_empty() {
             findings.warn(path, "declared commands are not served by this version");
         }
     }
-    Config { gateway, rules: Rules { auth, names, policy }, commands, http, device }
+    Config { gateway, rules: Rules { auth, names, policy }, commands, http, targets, secrets }
 }
 
 /// A place in the document, whether or not anything stands there.

@@ -5,6 +5,7 @@
 //! ([`SecretRef`]); what depends on them or on the command line is decided by [`resolve_mode`] and [`refusals`].
 
 mod check;
+mod device;
 mod fill;
 mod foreign;
 mod keys;
@@ -29,6 +30,8 @@ pub use secrets::{SecretRef, sample};
 
 use crate::gate::Rules;
 use crate::gate::auth::Mode;
+use crate::tool::Targets;
+use crate::tool::targets::Hidden;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,7 +133,7 @@ pub struct Gateway {
     pub limits: Limits,
 }
 
-/// One entry of `tools.commands`, `tools.http` or `tools.device`, as written, `${NAME}` replaced.
+/// One entry of `tools.commands` or `tools.http`, as written, `${NAME}` replaced.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The tool's name: `[a-z][a-z0-9_]*`.
@@ -139,6 +142,18 @@ pub struct Entry {
     pub path: String,
     /// Its object.
     pub node: Node,
+}
+
+/// A secret that a tool sends, and the place that waits for it. The caller reads the one, honours its prefix, and fills
+/// the other.
+#[derive(Debug)]
+pub struct Held {
+    /// Where it stands in the document, for what is said about it.
+    pub key: String,
+    /// The secret, or where it lies and what stands before it.
+    pub secret: SecretRef,
+    /// The empty place, one with that in the targets.
+    pub place: Hidden,
 }
 
 /// A checked configuration.
@@ -154,7 +169,9 @@ pub struct Config {
     /// Services declared as tools.
     pub http: Vec<Entry>,
     /// Targets of built-in tools.
-    pub device: Vec<Entry>,
+    pub targets: Targets,
+    /// Secrets of tools; missing until the caller has filled their places.
+    pub secrets: Vec<Held>,
 }
 
 impl Default for Config {

@@ -282,19 +282,24 @@ impl Dice {
     }
 }
 
+/// Whether a character is taken.
+type Takes = fn(char) -> bool;
+/// Whether a place between two characters will do.
+type Holds = fn(Option<char>, Option<char>) -> bool;
+
 /// An expression as a tree: written for the engine, and matched by the obvious definition.
 enum Tree {
     Both(Vec<Tree>),
     Either(Vec<Tree>),
     /// How it is written, and what it takes.
-    Leaf(&'static str, fn(char) -> bool),
+    Leaf(&'static str, Takes),
     /// How it is written, and whether it holds between two characters.
-    Tie(&'static str, fn(Option<char>, Option<char>) -> bool),
+    Tie(&'static str, Holds),
     Times(Box<Tree>, usize, Option<usize>, &'static str),
 }
 
 /// What can stand for one character. The two engines agree on all of them over [`TEXTS`].
-const LEAVES: [(&str, fn(char) -> bool); 14] = [
+const LEAVES: [(&str, Takes); 14] = [
     ("a", |c| c == 'a'),
     ("b", |c| c == 'b'),
     ("-", |c| c == '-'),
@@ -311,7 +316,7 @@ const LEAVES: [(&str, fn(char) -> bool); 14] = [
     ("[^é\\n]", |c| c != 'é' && c != '\n'),
 ];
 
-const TIES: [(&str, fn(Option<char>, Option<char>) -> bool); 4] = [
+const TIES: [(&str, Holds); 4] = [
     ("^", |before, _| before.is_none()),
     ("$", |_, here| here.is_none()),
     ("\\b", |before, here| letter(before) != letter(here)),
