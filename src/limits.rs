@@ -291,6 +291,9 @@ pub const FINDING_NAMES_MAX: usize = 100;
 /// The TCP port without `gateway.port`. Source: contract http.md §2.9.
 pub const PORT_DEFAULT: u16 = 18_789;
 
+/// The TCP port of an MQTT broker without one in `tools.device.mqtt_publish.broker`. Source: IANA.
+pub const MQTT_PORT_DEFAULT: u16 = 1_883;
+
 /// Milliseconds from upgrade to a finished handshake without `gateway.handshakeTimeoutMs`; then the socket closes.
 /// Source: contract http.md §3.4.
 pub const HANDSHAKE_MS_DEFAULT: u32 = 15_000;
@@ -328,6 +331,13 @@ pub const TOOL_TEXT_CHARS: usize = 4_096;
 pub const TOOL_OBJECT_BYTES: usize = 65_536;
 /// Characters of a caller's argument name repeated in an error message. The rest is cut.
 pub const TOOL_NAME_ECHO_CHARS: usize = 64;
+/// Characters of one `pattern` of a declared tool's parameter; a longer one is an error of the configuration.
+pub const PATTERN_CHARS_MAX: usize = 512;
+/// Instructions that one `pattern` becomes once its counts are written out; beyond it an error of the configuration. A
+/// text is matched in at most this many steps per character, and in memory that grows with this number alone.
+pub const PATTERN_STEPS_MAX: usize = 4_096;
+/// Groups of one `pattern` inside each other; a deeper one is an error of the configuration.
+pub const PATTERN_DEPTH_MAX: usize = 32;
 /// Milliseconds one mount may take to answer statvfs before it is reported `stale`. A local disk answers in
 /// microseconds, an NFS server across a home network in 2; a dead one never.
 pub const MOUNT_MILLIS: u64 = 1_000;
@@ -450,5 +460,7 @@ const _: () = {
     assert!(AUTH_ATTEMPTS_DEFAULT <= AUTH_ATTEMPTS_MAX && (AUTH_ATTEMPTS_MAX as usize) < AUTH_FAILURES_PER_WINDOW_MAX);
     assert!(AUTH_WINDOW_MS_DEFAULT <= AUTH_MS_CEILING && AUTH_LOCKOUT_MS_DEFAULT <= AUTH_MS_CEILING);
     assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING);
+    // A jump reaches every instruction of a pattern.
+    assert!(PATTERN_CHARS_MAX <= PATTERN_STEPS_MAX && PATTERN_STEPS_MAX < i16::MAX as usize);
     assert!(MOUNT_THREADS_STUCK < MOUNT_THREADS && TOOL_VALUE_BYTES <= TOOL_FILE_BYTES);
 };

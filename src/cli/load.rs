@@ -206,6 +206,9 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let password = own_password.or(other_password);
     for held in &loaded.config.secrets {
         match resolve(&held.key, &held.secret).map(|secret| prefixed(&held.secret, secret)) {
+            Ok(Some(secret)) if std::str::from_utf8(secret.reveal()).is_ok_and(config::sample) => {
+                wrong.push(format!("{}: this is a sample value, not a secret; replace it by a random one", held.key));
+            }
             Ok(Some(secret)) => held.place.fill(secret),
             Ok(None) => wrong.push(format!("{}: the secret is blank", held.key)),
             Err(text) => wrong.push(text),

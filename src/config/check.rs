@@ -61,10 +61,10 @@ impl Walk<'_> {
             Kind::TextOrFalse if *node == Node::Bool(false) => {}
             Kind::TextOrFalse => self.text(node, row, path),
             Kind::Texts => self.texts(node, row, path),
-            Kind::Tree => {
-                self.expect(matches!(node, Node::Map(_)), node, row, path);
-                self.substitute.all(node, path, self.findings);
+            Kind::TextOrInteger { min, max } if matches!(node, Node::Int(_) | Node::Float(_)) => {
+                self.integer(node, min, max, path);
             }
+            Kind::TextOrInteger { .. } => self.text(node, row, path),
             Kind::Word(words) => self.word(node, row, words, path),
         }
     }
@@ -72,7 +72,7 @@ impl Walk<'_> {
     fn expect(&mut self, fits: bool, node: &Node, row: &Key, path: &str) {
         if !fits {
             let expected = match row.kind {
-                Kind::Tree | Kind::Map | Kind::Object => "an object".to_owned(),
+                Kind::Map | Kind::Object => "an object".to_owned(),
                 Kind::ObjectOrFalse => "an object, or false".to_owned(),
                 Kind::List => "a list".to_owned(),
                 Kind::Texts => "a list of texts".to_owned(),
@@ -126,7 +126,7 @@ impl Walk<'_> {
                     self.value(child, child_row, &at, &at);
                     continue;
                 }
-                "tools.commands" | "tools.http" | "tools.device" => self.tool_name(key, &at),
+                "tools.commands" | "tools.http" => self.tool_name(key, &at),
                 _ => {}
             }
             if let Some(child_row) = keys::child(row.path, key) {

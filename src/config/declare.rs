@@ -4,11 +4,10 @@
 
 use std::rc::Rc;
 
-use super::device::Held;
 use super::fill::{At, number_at};
 use super::node::{Node, member, quoted};
 use super::secrets;
-use super::{Findings, keys};
+use super::{Findings, Held, keys};
 use crate::limits::{ARGV_WORDS, FIELDS_DECLARED, TOOLS_DECLARED, VALUE_CHARS_DEFAULT};
 use crate::tool::command::{self, Command, Output, Stdin};
 use crate::tool::declared::Work;
@@ -22,7 +21,7 @@ use crate::tool::template::Template;
 use crate::tool::{Declared, Rlimits, Tier, is_taken};
 
 /// Everything that is declared, sorted by name. Secrets that lie elsewhere go into `held`.
-pub(super) fn tools(root: &Node, held: &mut Vec<Held>, findings: &mut Findings) -> Vec<Rc<Declared>> {
+pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings: &mut Findings) -> Vec<Rc<Declared>> {
     let tools = At::root(root).key("tools");
     let mut declared: Vec<Rc<Declared>> = Vec::new();
     for section in ["commands", "http"] {
@@ -37,7 +36,7 @@ pub(super) fn tools(root: &Node, held: &mut Vec<Held>, findings: &mut Findings) 
             } else if declared.len() >= TOOLS_DECLARED {
                 findings.error(&at.path, &format!("more than {TOOLS_DECLARED} tools are declared"));
                 break;
-            } else if let Some(tool) = tool(name, &at, root, section, held, findings) {
+            } else if let Some(tool) = tool(name, &at, Place { root, kept, section }, held, findings) {
                 declared.push(Rc::new(tool));
             }
         }
@@ -46,11 +45,19 @@ pub(super) fn tools(root: &Node, held: &mut Vec<Held>, findings: &mut Findings) 
     declared
 }
 
+/// Where a tool is declared.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    root: &'p Node,
+    /// Paths of texts that kept a placeholder.
+    kept: &'p [String],
+    section: &'static str,
+}
+
 fn tool(
     name: &str,
     at: &At<'_>,
-    root: &Node,
-    section: &'static str,
+    Place { root, kept, section }: Place<'_>,
     held: &mut Vec<Held>,
     findings: &mut Findings,
 ) -> Option<Declared> {
@@ -59,7 +66,7 @@ fn tool(
         findings.error(&member(&at.path, "additionalProperties"), "arguments that are not declared are always refused");
     }
     let summary = required_text(at, "description", findings);
-    let mut reader = Reader { at, root, fields: &fields, held, findings };
+    let mut reader = Reader { at, root, kept, fields: &fields, held, findings };
     let (work, usual) = if section == "commands" {
         (Work::Command(reader.command()?), Tier::Act)
     } else {
@@ -228,6 +235,7 @@ fn bound(at: &At<'_>, findings: &mut Findings) -> Option<Box<str>> {
 struct Reader<'r> {
     at: &'r At<'r>,
     root: &'r Node,
+    kept: &'r [String],
     fields: &'r [Field],
     held: &'r mut Vec<Held>,
     findings: &'r mut Findings,
@@ -339,10 +347,7 @@ impl Reader<'_> {
 
     /// A secret that lies elsewhere.
     fn hidden(&mut self, at: &At<'_>) -> Option<Hidden> {
-        let secret = secrets::read(at.node?, &at.path, false, self.root, self.findings)?;
-        let place = Hidden::default();
-        self.held.push(Held { key: at.path.clone(), secret, place: place.clone() });
-        Some(place)
+        secrets::hold(at.node?, &at.path, self.kept, self.root, self.held, self.findings)
     }
 
     fn service(&mut self) -> Option<Service> {

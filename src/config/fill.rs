@@ -17,9 +17,8 @@ pub(super) fn config(root: &Node, kept: &[String], findings: &mut Findings) -> C
     let auth = auth(root, &gateway, findings);
     let names = names(root, findings);
     let policy = policy::policy(root, findings);
-    let mut secrets = Vec::new();
-    let declared = declare::tools(root, &mut secrets, findings);
-    let targets = device::targets(root, &mut secrets, findings);
+    let (targets, mut secrets) = device::targets(root, kept, findings);
+    let declared = declare::tools(root, kept, &mut secrets, findings);
     Config { gateway, rules: Rules { auth, names, policy }, declared, targets, secrets }
 }
 

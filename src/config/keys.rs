@@ -39,10 +39,15 @@ pub enum Kind {
     Text,
     /// Text, or `false`.
     TextOrFalse,
+    /// Text, or a whole number within these bounds, both included.
+    TextOrInteger {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
     /// A list of texts.
     Texts,
-    /// Anything; kept as written.
-    Tree,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -61,8 +66,8 @@ impl fmt::Display for Kind {
             Kind::Secret => f.write_str("secret: text, {file}, {env} or {prefix, file|env}"),
             Kind::Text => f.write_str("text"),
             Kind::TextOrFalse => f.write_str("text, or false"),
+            Kind::TextOrInteger { min, max } => write!(f, "text, or whole number, {min} to {max}"),
             Kind::Texts => f.write_str("list of texts"),
-            Kind::Tree => f.write_str("object, kept as written"),
             Kind::Word(words) => f.write_str(&words.join(", ")),
         }
     }
@@ -441,8 +446,48 @@ static KEYS: &[Key] = &[
         "Milliseconds from one call to the next; sooner is 429.",
     ),
     text("tools.http.*.output", Kind::Word(OUTPUTS), "text", "How its answer is told."),
-    key("tools.device", Kind::Map, "Targets of built-in tools, by tool name."),
-    key("tools.device.*", Kind::Tree, "The targets of one tool; without them it does not exist."),
+    key("tools.device", Kind::Object, "Targets of built-in tools; without its target a tool does not exist."),
+    key("tools.device.device_reboot", Kind::Object, "Restarting this device."),
+    text("tools.device.device_reboot.enabled", Kind::Bool, "false", "Whether the tool exists."),
+    key("tools.device.dhcp_leases", Kind::Object, "The devices that this one has given addresses to."),
+    text("tools.device.dhcp_leases.enabled", Kind::Bool, "false", "Whether the tool exists."),
+    key("tools.device.file_read", Kind::Object, "What file_read and file_list may look into."),
+    text("tools.device.file_read.roots", Kind::Texts, "none", "Absolute directories."),
+    key("tools.device.gpio", Kind::Object, "What gpio_read and gpio_write may touch."),
+    key("tools.device.gpio.lines", Kind::Map, "Lines by the name callers use."),
+    key("tools.device.gpio.lines.*", Kind::Object, "One line."),
+    key("tools.device.gpio.lines.*.chip", Kind::Text, "The chip's label, such as pinctrl-bcm2711; required."),
+    key(
+        "tools.device.gpio.lines.*.line",
+        Kind::TextOrInteger { min: 0, max: u16::MAX as i64 },
+        "Its offset on the chip, or its name there; required.",
+    ),
+    key("tools.device.gpio.lines.*.direction", Kind::Word(&["in", "out"]), "Which way it is driven; required."),
+    text("tools.device.gpio.lines.*.activeLow", Kind::Bool, "false", "Whether 1 means low."),
+    key("tools.device.home_assistant", Kind::Object, "The Home Assistant that its two tools speak to."),
+    key("tools.device.home_assistant.url", Kind::Text, "Its address, http://host:port; required."),
+    key("tools.device.home_assistant.token", Kind::Secret, "A long-lived access token; required."),
+    text("tools.device.home_assistant.allow", Kind::Texts, "none", "Services, domain.service or domain.*."),
+    key("tools.device.http_fetch", Kind::Object, "What http_fetch may ask."),
+    text("tools.device.http_fetch.hosts", Kind::Texts, "none", "Hosts, name or name:port."),
+    key("tools.device.log_tail", Kind::Object, "The logs that log_tail may read."),
+    text("tools.device.log_tail.units", Kind::Texts, "none", "Units."),
+    text("tools.device.log_tail.files", Kind::Texts, "none", "Absolute files."),
+    key("tools.device.mqtt_publish", Kind::Object, "What mqtt_publish may publish."),
+    key("tools.device.mqtt_publish.broker", Kind::Text, "host, host:port or mqtt://host:port; required."),
+    key("tools.device.mqtt_publish.username", Kind::Text, "The user's name, if the broker wants one."),
+    key("tools.device.mqtt_publish.password", Kind::Secret, "The user's password."),
+    text("tools.device.mqtt_publish.topics", Kind::Texts, "none", "What a topic begins with, such as home/."),
+    key("tools.device.net", Kind::Object, "Where probes may go."),
+    text("tools.device.net.allow", Kind::Texts, "the networks it is on", "Further addresses or CIDR blocks."),
+    key("tools.device.service_restart", Kind::Object, "What service_restart may restart."),
+    text("tools.device.service_restart.units", Kind::Texts, "none", "Units."),
+    text("tools.device.service_restart.critical", Kind::Texts, "none", "Those of them that could cut you off."),
+    key("tools.device.wake_on_lan", Kind::Object, "What wake_on_lan may wake."),
+    key("tools.device.wake_on_lan.hosts", Kind::Map, "Machines by the name callers use."),
+    key("tools.device.wake_on_lan.hosts.*", Kind::Object, "One machine."),
+    key("tools.device.wake_on_lan.hosts.*.mac", Kind::Text, "Its hardware address; required."),
+    text("tools.device.wake_on_lan.hosts.*.interface", Kind::Text, "the default route's", "Where it is sent from."),
     key("agents", Kind::Object, "The agents whose sessions have rules of their own."),
     key("agents.defaults", Kind::Object, "What holds for every agent."),
     key("agents.defaults.model", Kind::Model, "The model, provider/model; selects byProvider rules."),

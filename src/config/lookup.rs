@@ -47,8 +47,8 @@ pub fn schema_lookup(path: &str) -> Option<KeyInfo> {
     for step in steps(path)? {
         let pattern = row.map_or("", |row| keys::resolve(row).path);
         row = Some(match (&step, row.map(|row| keys::resolve(row).kind)) {
-            // Below a tree nothing is known; the tree's own row answers.
-            (_, Some(Kind::Tree)) => return row.map(info),
+            // What may be anything has no rows below it.
+            (_, Some(Kind::Any)) => return row.map(info),
             (Step::Key(key), _) => keys::child(pattern, key)?,
             (Step::Item, Some(Kind::Texts)) => return row.map(info),
             (Step::Item, _) => keys::item(pattern)?,
@@ -60,7 +60,7 @@ pub fn schema_lookup(path: &str) -> Option<KeyInfo> {
 fn info(row: &'static Key) -> KeyInfo {
     let own = keys::resolve(row);
     let (range, words): (_, &'static [&'static str]) = match own.kind {
-        Kind::Integer { min, max } => (Some((min, max)), &[]),
+        Kind::Integer { min, max } | Kind::TextOrInteger { min, max } => (Some((min, max)), &[]),
         Kind::Word(words) => (None, words),
         _ => (None, &[]),
     };
@@ -87,11 +87,12 @@ fn types(kind: Kind) -> &'static [&'static str] {
         Kind::Integer { .. } => &["integer"],
         Kind::List | Kind::Texts => &["array"],
         // The rows that others are `as` are of other kinds.
-        Kind::As(_) | Kind::Map | Kind::Object | Kind::Tree => &["object"],
+        Kind::As(_) | Kind::Map | Kind::Object => &["object"],
         Kind::Model | Kind::Secret => &["string", "object"],
         Kind::ObjectOrFalse => &["object", "boolean"],
         Kind::Text | Kind::Word(_) => &["string"],
         Kind::TextOrFalse => &["string", "boolean"],
+        Kind::TextOrInteger { .. } => &["string", "integer"],
     }
 }
 
@@ -161,7 +162,7 @@ fn redact_value(node: &mut Node, row: &'static Key) {
             entries.iter_mut().filter(|(key, _)| !places.contains(&key.as_str())).for_each(|(_, node)| hide(node));
         }
         (Kind::Secret, node) => hide(node),
-        (Kind::Any | Kind::Tree, node) => redact_tree(node),
+        (Kind::Any, node) => redact_tree(node),
         // What an operator wrote into a command line may be anything.
         (Kind::Object, node) if matches!(row.path, "tools.commands.*" | "tools.http.*") => redact_tree(node),
         (Kind::List, Node::List(items)) => {
@@ -175,7 +176,10 @@ fn redact_value(node: &mut Node, row: &'static Key) {
         // A value of the wrong kind may be anything.
         (_, node @ (Node::Map(_) | Node::List(_))) if row.kind != Kind::Texts => hide(node),
         (_, Node::Text(text)) if credentials(text) => *text = REDACTED.to_owned(),
-        (_, Node::List(items)) => items.iter_mut().filter(|item| !matches!(item, Node::Text(_))).for_each(hide),
+        (_, Node::List(items)) => {
+            let shown = |item: &Node| item.text().is_some_and(|text| !credentials(text));
+            items.iter_mut().filter(|item| !shown(item)).for_each(hide);
+        }
         _ => {}
     }
 }
@@ -209,11 +213,13 @@ fn sensitive(key: &str) -> bool {
     words.iter().any(|word| key.contains(word))
 }
 
-/// Whether a text looks as if it carried credentials: `scheme://user:password@…`, `token=…`, `Bearer …`.
+/// Whether a text looks as if it carried credentials: `scheme://user:password@…`, `user:password@…`, `token=…`, `Bearer …`.
 fn credentials(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let user =
-        lower.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')));
+    let user = match lower.split_once("://") {
+        Some((_, rest)) => rest.split('/').next().is_some_and(|host| host.contains('@')),
+        None => lower.split_once('@').is_some_and(|(user, _)| user.contains(':')),
+    };
     user || ["bearer ", "basic ", "token=", "key=", "secret=", "password=", "token:", "key:"]
         .iter()
         .any(|word| lower.contains(word))
@@ -254,14 +260,14 @@ mod tests {
     fn no_secret_is_shown() {
         let text =
             "{gateway: {port: 1, auth: {token: 'S1', password: {file: '/p', value: 'S0'}}, remote: {token: 'S2'}},
-            tools: {allow: ['a'], http: {x: {url: 'http://u:S3@h/', headers: {Authorization: 'Bearer S4'},
+            tools: {allow: ['a', 'u:Sa@h', 'x?token=Sb'], http: {x: {url: 'http://u:S3@h/', headers: {Authorization: 'Bearer S4'},
             body: {api_key: 'S5'}}}, commands: {y: {env: {PW: 'S6'}, argv: ['/b', '--token=S7']}}},
             models: {providers: {o: {apiKey: 'S8'}}}, agents: {list: [{id: 'm', model: {primary: 'o/m'}, x: 'S9'}]}}";
         let json = redact(text).unwrap();
-        for secret in ["S0", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"] {
+        for secret in ["Sa", "Sb", "S0", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"] {
             assert!(!json.contains(secret), "{secret} in {json}");
         }
-        for shown in ["\"/p\"", "\"allow\":[\"a\"]", "\"id\":\"m\"", "\"primary\":\"o/m\"", "\"port\":1"] {
+        for shown in ["\"/p\"", "\"allow\":[\"a\",", "\"id\":\"m\"", "\"primary\":\"o/m\"", "\"port\":1"] {
             assert!(json.contains(shown), "{shown} not in {json}");
         }
         assert_eq!(redact("{"), None);

@@ -24,7 +24,6 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-pub use device::Held;
 pub use keys::{Default as KeyDefault, Key, Kind, keys};
 pub use lookup::{KeyInfo, redact, schema_lookup};
 pub use node::Node;
@@ -33,6 +32,7 @@ pub use secrets::{SecretRef, sample};
 
 use crate::gate::Rules;
 use crate::gate::auth::Mode;
+use crate::tool::targets::Hidden;
 use crate::tool::{Declared, Targets};
 
 /// How bad a finding is.
@@ -135,6 +135,18 @@ pub struct Gateway {
     pub limits: Limits,
 }
 
+/// A secret that a tool sends, and the place that waits for it. The caller reads the one, honours its prefix, and fills
+/// the other.
+#[derive(Debug)]
+pub struct Held {
+    /// Where it stands in the document, for what is said about it.
+    pub key: String,
+    /// The secret, or where it lies and what stands before it.
+    pub secret: SecretRef,
+    /// The empty place, one with that in the targets.
+    pub place: Hidden,
+}
+
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Config {
@@ -147,7 +159,7 @@ pub struct Config {
     pub declared: Vec<Rc<Declared>>,
     /// Targets of built-in tools.
     pub targets: Targets,
-    /// Secrets that these need, for the caller to read.
+    /// Secrets of tools; missing until the caller has filled their places.
     pub secrets: Vec<Held>,
 }
 

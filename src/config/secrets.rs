@@ -2,10 +2,11 @@
 //!
 //! No finding made here quotes a secret's text.
 
-use super::Findings;
 use super::nearest::nearest;
 use super::node::{Node, member, quoted};
+use super::{Findings, Held};
 use crate::gate::secret::Secret;
+use crate::tool::targets::Hidden;
 
 /// A secret as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,26 @@ pub(super) fn read(node: &Node, path: &str, kept: bool, root: &Node, findings: &
             None
         }
     }
+}
+
+/// The empty place of the secret at `path`, which from now on is among the `held`; `None` when blank or refused.
+/// `kept` holds the paths of the texts that kept a placeholder.
+pub(super) fn hold(
+    node: &Node,
+    path: &str,
+    kept: &[String],
+    root: &Node,
+    held: &mut Vec<Held>,
+    findings: &mut Findings,
+) -> Option<Hidden> {
+    let kept = kept.iter().any(|own| own == path);
+    if kept {
+        findings.error(path, "the secret is missing: set the variable its placeholder names, or remove the key");
+    }
+    let secret = read(node, path, kept, root, findings)?;
+    let place = Hidden::default();
+    held.push(Held { key: path.to_owned(), secret, place: place.clone() });
+    Some(place)
 }
 
 fn plain(text: &str, path: &str, findings: &mut Findings) -> Option<SecretRef> {

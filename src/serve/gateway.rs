@@ -78,6 +78,7 @@ impl Gateway {
             let owner = own.clone();
             let restart = move || owner.upgrade().map_or(Err(Vec::new()), |gateway| gateway.reload("gateway"));
             host.result_bytes.set(regime.result_bytes);
+            host.equip(regime.declared, regime.targets);
             let owner = own.clone();
             let status = move || owner.upgrade().map(|gateway| gateway.status()).unwrap_or_default();
             let (restart, status) = (Box::new(restart), Box::new(status));
