@@ -9,6 +9,7 @@ mod declare;
 mod device;
 mod fill;
 mod foreign;
+mod key;
 mod keys;
 mod lookup;
 mod nearest;
