@@ -39,6 +39,11 @@ pub const TRAILER_BYTES_MAX: usize = 4 * KIB;
 /// Nesting of arrays and objects in a body; beyond it 400. Source: edge.md §5 (depth 64).
 pub const JSON_DEPTH_MAX: usize = 64;
 
+// wire: answers of servers that the gateway asks.
+
+/// The heads of one answer, those of interim answers with them, in bytes; beyond it the call fails softly.
+pub const ANSWER_HEAD_BYTES: usize = 16 * KIB;
+
 // wire: WebSocket.
 
 /// The reason in a close frame that we send, in bytes; the rest is cut, at a character. Source: contract ws.md §1.5.
