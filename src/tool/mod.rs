@@ -16,8 +16,11 @@
 mod adjtimex;
 mod agents;
 mod aside;
+mod border;
 mod clock;
 mod device;
+pub mod dns;
+mod fetch;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
@@ -27,8 +30,14 @@ mod mounts;
 mod netfiles;
 mod netlink;
 mod network;
+mod pipe;
+mod probe;
+mod reach;
+mod resolve;
 mod root;
 pub mod schema;
+#[cfg(test)]
+mod servers;
 mod service;
 mod sessions;
 pub mod shape;
@@ -36,6 +45,8 @@ mod storage;
 mod table;
 pub mod targets;
 mod thermal;
+pub mod url;
+mod web;
 
 use std::fmt;
 use std::future::Future;
@@ -304,7 +315,7 @@ mod tests {
         let groups = groups();
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["group:device", "group:net"]);
-        assert_eq!(groups[1].1, ["network_interfaces"]);
+        assert_eq!(groups[1].1, ["dns_lookup", "http_fetch", "network_interfaces", "ping", "tcp_check"]);
     }
 
     #[test]

@@ -136,7 +136,8 @@ impl Reader {
             self.at = match (self.at, byte) {
                 (At::Line, b'\r') => At::LineEnd,
                 (At::Line, _) if is_value(byte) => At::Line,
-                (At::LineEnd, b'\n') => At::Fields(FieldLine::Start),
+                // A server of another kind may say one line and then wait for ever.
+                (At::LineEnd, b'\n') if self.head().starts_with(b"HTTP/1.") => At::Fields(FieldLine::Start),
                 (At::Fields(mut line), _) => match line.take(byte)? {
                     Took::More => At::Fields(line),
                     Took::Line => {
@@ -157,8 +158,13 @@ impl Reader {
         Ok(bytes.len())
     }
 
+    /// The head that is being read, as far as it came.
+    fn head(&self) -> &[u8] {
+        self.heads.get(self.start..).unwrap_or_default()
+    }
+
     fn end_head(&mut self) -> Result<(), Fault> {
-        let answer = parse(self.heads.get(self.start..).unwrap_or_default())?;
+        let answer = parse(self.head())?;
         self.start = self.heads.len();
         (self.at, self.lines) = (At::Line, 0);
         match answer.status {
@@ -234,7 +240,12 @@ mod tests {
         Ok((status, String::from_utf8(content).unwrap(), cut, total, done))
     }
 
-    fn check_as(headless: bool, most: usize, text: &str, expected: Result<(u16, &str, bool, Option<u64>, bool), Fault>) {
+    fn check_as(
+        headless: bool,
+        most: usize,
+        text: &str,
+        expected: Result<(u16, &str, bool, Option<u64>, bool), Fault>,
+    ) {
         let expected = expected.map(|(status, content, cut, total, done)| (status, content.into(), cut, total, done));
         let bytes = text.as_bytes();
         assert_eq!(read(headless, most, [bytes]), expected, "{text:?}");
@@ -311,16 +322,20 @@ mod tests {
         check("HTTP/1.1 200\r\n\r\n", good);
         check("HTTP/1.1 200 \r\n\r\n", good);
         check("HTTP/1.1 200 \u{e9}\r\nX:\r\nY: \t a\u{e9} \r\n\r\n", good);
-        for bad in ["HTTP/1.1 200 OK\n\n", "\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n"] {
+        for bad in ["HTTP/1.1 200 OK\n\n", "\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "ICY 200 OK\r\n\r\n"]
+        {
             let got = read(false, 8, [bad.as_bytes()]);
             assert!(matches!(got, Err(LineInvalid | FieldInvalid)), "{bad:?} {got:?}");
         }
-        for bad in ["HTTP/1.1 099 No\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 O\0\r\n"] {
+        for bad in ["HTTP/1.1 099 No\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 O\0\r\n"]
+        {
             check(bad, Err(LineInvalid));
         }
-        for bad in ["X : y\r\n", ": y\r\n", "X: y\r\n folded\r\n", "X y\r\n", "X: y\n", "X: y\0\r\n", "X\u{e9}: y\r\n"] {
+        for bad in ["X : y\r\n", ": y\r\n", "X: y\r\n folded\r\n", "X y\r\n", "X: y\n", "X: y\0\r\n", "X\u{e9}: y\r\n"]
+        {
             check(&["HTTP/1.1 200 OK\r\n", bad, "\r\n"].concat(), Err(FieldInvalid));
         }
+        check("SSH-2.0-dropbear\r\n", Err(LineInvalid));
         check("", Err(Truncated));
         check("HTTP/1.1 200 OK\r\nX: y\r\n", Err(Truncated));
         let fields = |n: usize| ["HTTP/1.1 200 OK\r\n", &"X: y\r\n".repeat(n), "\r\n"].concat();
