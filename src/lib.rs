@@ -64,7 +64,8 @@
 //!
 //! 1. A file imports only from rooms to its left: `tidy::imports_go_left`.
 //! 2. `gate` imports nothing of `wire`, and sees no header name: `tidy::gate_knows_no_wire`.
-//! 3. `tool` imports nothing of `config`, `api`, `wire`: `tidy::tool_knows_no_protocol`.
+//! 3. `tool` imports nothing of `config` and `api`; of its files only the client, `tool/fetch.rs`, imports `wire`:
+//!    `tidy::tool_knows_no_protocol`.
 //! 4. `limits`, `wire`, `gate`, `config` and `api` contain no async, no socket, no file, no clock and no randomness; time
 //!    and bytes are arguments: `tidy::pure_rooms_stay_pure`.
 //! 5. Only `serve` and the handlers of `tool` do IO: `tidy::only_serve_and_tools_do_io`.

@@ -39,6 +39,11 @@ pub const TRAILER_BYTES_MAX: usize = 4 * KIB;
 /// Nesting of arrays and objects in a body; beyond it 400. Source: edge.md §5 (depth 64).
 pub const JSON_DEPTH_MAX: usize = 64;
 
+// wire: answers of servers that the gateway asks.
+
+/// The heads of one answer, those of interim answers with them, in bytes; beyond it the call fails softly.
+pub const ANSWER_HEAD_BYTES: usize = 16 * KIB;
+
 // wire: WebSocket.
 
 /// The reason in a close frame that we send, in bytes; the rest is cut, at a character. Source: contract ws.md §1.5.
@@ -416,6 +421,50 @@ pub const SESSIONS: usize = 64;
 pub const SESSION_CALLS: usize = 32;
 /// Messages per row that `sessions_list` gives at most, whatever the caller asks. Source: the reference's own cap.
 pub const SESSION_LIST_MESSAGES: usize = 20;
+
+// tool: what tools ask of the network.
+
+/// Bytes of a result set aside for what is not in its list or its text.
+pub const TOOL_ANSWER_ROOM: usize = 256;
+/// Datagrams passed over per question because they answer another one; beyond it the question is given up or asked
+/// over TCP.
+pub const DATAGRAM_STRAYS: usize = 16;
+/// Rounds over all name servers per question, unless `/etc/resolv.conf` says otherwise; then there is no answer.
+pub const DNS_ATTEMPTS: usize = 2;
+/// The most rounds that `/etc/resolv.conf` may ask for. Source: resolv.conf(5).
+pub const DNS_ATTEMPTS_MAX: usize = 5;
+/// One answer of a name server, in bytes; a longer one counts as none.
+pub const DNS_BYTES: usize = 8 * KIB;
+/// Other names that one name leads to in an answer; beyond it the name has no address.
+pub const DNS_CHAIN: usize = 8;
+/// Domains of `/etc/resolv.conf` that short names are tried in; the rest is not tried.
+pub const DNS_DOMAINS: usize = 4;
+/// The most dots that `/etc/resolv.conf` may ask of a name that is not short. Source: resolv.conf(5).
+pub const DNS_NDOTS_MAX: usize = 15;
+/// Records read of one answer; the rest is not read.
+pub const DNS_RECORDS: usize = 64;
+/// Name servers of `/etc/resolv.conf` that are asked; the rest is not. Source: resolv.conf(5).
+pub const DNS_SERVERS: usize = 3;
+/// Seconds that one name server has for an answer, unless `/etc/resolv.conf` says otherwise; then the next is asked.
+pub const DNS_TIMEOUT_SECS: u64 = 5;
+/// The most seconds that `/etc/resolv.conf` may give one name server. Source: resolv.conf(5).
+pub const DNS_TIMEOUT_MAX: u64 = 30;
+/// Addresses of one name that are judged and tried; the rest is not.
+pub const RESOLVED_ADDRS: usize = 8;
+/// Bytes of content that `http_fetch` keeps unless asked otherwise; beyond it the answer is cut. Source: edge.md §3.
+pub const FETCH_BYTES: i64 = 65_536;
+/// The most bytes that `http_fetch` may be asked for; a result holds less unless configured. Source: edge.md §3.
+pub const FETCH_BYTES_CEILING: i64 = 1_048_576;
+/// Headers that a caller of `http_fetch` may add; beyond it the call is refused. Source: edge.md §3.
+pub const FETCH_FIELDS: usize = 16;
+/// One such header, in characters; beyond it the call is refused. Source: edge.md §3.
+pub const FETCH_FIELD_CHARS: usize = 1_024;
+/// The URL of `http_fetch`, in characters; beyond it the call is refused. Source: edge.md §3.
+pub const FETCH_URL_CHARS: usize = 2_048;
+/// Bytes of one read from a server that a tool asks.
+pub const FETCH_READ_BYTES: usize = 4 * KIB;
+/// Redirects followed, to the same host and port only; the next one is the answer.
+pub const FETCH_REDIRECTS: usize = 3;
 
 // cli: the client of `toolgate call`.
 

@@ -184,7 +184,7 @@ pub(super) fn plain(value: &Value) -> Cow<'_, str> {
         Value::Text(text) => Cow::Borrowed(text),
         Value::Boolean(flag) => Cow::Borrowed(if *flag { "true" } else { "false" }),
         Value::Integer(number) => Cow::Owned(number.to_string()),
-        Value::Texts(texts) => Cow::Owned(texts.join(",")),
+        Value::Texts(_) | Value::Pairs(_) => json(value),
     }
 }
 
@@ -193,6 +193,11 @@ pub(super) fn json(value: &Value) -> Cow<'_, str> {
     match value {
         Value::Text(text) => Cow::Owned(quoted(text)),
         Value::Texts(texts) => Cow::Owned(serde_json::to_string(texts).unwrap_or_default()),
+        Value::Pairs(pairs) => {
+            let pairs: Vec<String> =
+                pairs.iter().map(|(name, text)| [&quoted(name), ":", &quoted(text)].concat()).collect();
+            Cow::Owned(["{", &pairs.join(","), "}"].concat())
+        }
         other => plain(other),
     }
 }

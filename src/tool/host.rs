@@ -1,6 +1,7 @@
 //! What tools see of the world: the system root, the configured agents, the session table, the clock at start.
 
 use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -8,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use smol::LocalExecutor;
 
 use super::aside::Aside;
+use super::border::forbidden;
 use super::declared::Declared;
 use super::gateway::Desk;
 use super::lane::Lane;
@@ -85,6 +87,8 @@ pub struct Host {
     pub lanes: RefCell<Vec<(Box<str>, Rc<Lane>)>>,
     /// What built-in tools may touch.
     pub targets: RefCell<Rc<Targets>>,
+    /// Where the gateway listens: no tool reaches those ports at an address of its own. Whoever serves fills it.
+    pub own: RefCell<Vec<SocketAddr>>,
     /// Work that goes on after its call: the end of a child process, a pulse on a line. Whoever serves runs it.
     pub tasks: LocalExecutor<'static>,
     pub(super) start: Now,
@@ -92,6 +96,8 @@ pub struct Host {
     pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
     pub(super) probes: Probes,
     pub(super) aside: Aside,
+    /// Addresses that no caller may have reached, with the rule. Tests replace it: their servers are on the loopback.
+    pub(super) forbidden: fn(IpAddr) -> Option<&'static str>,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -108,11 +114,13 @@ impl Host {
             declared: RefCell::default(),
             lanes: RefCell::default(),
             targets: RefCell::default(),
+            own: RefCell::default(),
             tasks: LocalExecutor::new(),
             start: Now::read(),
             synchronized: Cell::default(),
             probes: Probes::default(),
             aside: Aside::default(),
+            forbidden,
             agents: RefCell::default(),
             main_key: RefCell::new(String::from("main")),
         };

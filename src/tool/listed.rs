@@ -132,7 +132,7 @@ impl Listed {
     /// The parameters as a JSON Schema (2020-12).
     pub fn schema_json(&self) -> String {
         match self {
-            Listed::BuiltIn(tool) => schema::json(tool.params, !tool.lenient),
+            Listed::BuiltIn(tool) => tool.schema_json(),
             Listed::Declared(declared) => fields::schema_json(&declared.fields),
         }
     }

@@ -16,11 +16,13 @@
 mod adjtimex;
 mod agents;
 mod aside;
+mod border;
 mod child;
 mod clock;
 pub mod command;
 pub mod declared;
 mod device;
+pub mod dns;
 mod fetch;
 pub mod fields;
 #[cfg(test)]
@@ -35,9 +37,15 @@ mod netfiles;
 mod netlink;
 mod network;
 pub mod pattern;
+mod pipe;
+mod probe;
+mod reach;
 pub mod remote;
+mod resolve;
 mod root;
 pub mod schema;
+#[cfg(test)]
+mod servers;
 mod service;
 mod sessions;
 pub mod shape;
@@ -46,6 +54,8 @@ mod table;
 pub mod targets;
 pub mod template;
 mod thermal;
+pub mod url;
+mod web;
 
 use std::fmt;
 use std::future::Future;
@@ -129,6 +139,13 @@ pub struct Tool {
 
 /// Says what a call would do, without doing it; an [`Outcome`] when it would do nothing.
 pub type Would = fn(&Host, &Call) -> Result<String, Outcome>;
+
+impl Tool {
+    /// The parameters as a JSON Schema (2020-12).
+    pub fn schema_json(&self) -> String {
+        schema::json(self.params, !self.lenient)
+    }
+}
 
 impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -345,7 +362,7 @@ mod tests {
         let groups = groups(&[]);
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["group:device", "group:net"]);
-        assert_eq!(groups[1].1, ["network_interfaces"]);
+        assert_eq!(groups[1].1, ["dns_lookup", "http_fetch", "network_interfaces", "ping", "tcp_check"]);
     }
 
     #[test]

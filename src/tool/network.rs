@@ -69,9 +69,7 @@ pub(super) fn present(host: &Host) -> Result<(), String> {
 /// `network_interfaces`.
 pub(super) fn interfaces<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
-        let root = host.root.clone();
-        // A driver that hangs with the kernel's network lock in its hand hangs everybody who asks.
-        let Some((mut net, signals)) = host.aside.run(move || gather(&root)).await else {
+        let Some((mut net, signals)) = ask(host).await else {
             return Outcome::Failed(String::from("network_interfaces: the kernel did not answer in time"));
         };
         if let Some(only) = call.args.text("name") {
@@ -82,6 +80,13 @@ pub(super) fn interfaces<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
         }
         Outcome::done(&details(net, &signals, host.result_bytes.get()))
     })
+}
+
+/// The network as it is now and the radios' signals, or `None` when the kernel does not answer in time.
+pub(super) async fn ask(host: &Host) -> Option<(Net, String)> {
+    let root = host.root.clone();
+    // A driver that hangs with the kernel's network lock in its hand hangs everybody who asks.
+    host.aside.run(move || gather(&root)).await
 }
 
 fn gather(root: &Root) -> (Net, String) {

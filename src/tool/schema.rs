@@ -51,6 +51,15 @@ pub enum Kind {
         /// The least value.
         min: i64,
     },
+    /// An object of texts.
+    Pairs {
+        /// The greatest number of members.
+        items_max: usize,
+        /// The greatest length of one text in characters.
+        chars_max: usize,
+    },
+    /// One of a few words, the first of them when absent.
+    Preset(&'static [&'static str]),
     /// An object, kept as raw JSON.
     Object {
         /// The greatest length of the raw JSON in bytes.
@@ -88,6 +97,8 @@ pub enum Value {
     Boolean(bool),
     /// A whole number of a built-in tool.
     Integer(i64),
+    /// Names with texts, in order.
+    Pairs(Vec<(String, String)>),
     /// JSON as sent: an object, or a declared tool's number or boolean.
     Raw(Box<str>),
     /// A text.
@@ -120,6 +131,10 @@ impl Args {
     /// The texts called `name`, empty when absent.
     pub fn texts(&self, name: &str) -> &[String] {
         if let Some(Value::Texts(texts)) = self.find(name) { texts } else { &[] }
+    }
+    /// The members of the object of texts called `name`, empty when absent.
+    pub fn pairs(&self, name: &str) -> &[(String, String)] {
+        if let Some(Value::Pairs(pairs)) = self.find(name) { pairs } else { &[] }
     }
     /// The raw JSON of the object called `name`.
     pub fn object(&self, name: &str) -> Option<&str> {
@@ -279,6 +294,7 @@ impl Kind {
         match self {
             Kind::Boolean { default } => Some(Value::Boolean(*default)),
             Kind::Integer { default, .. } => default.map(Value::Integer),
+            Kind::Preset(words) => words.first().map(|word| Value::Text((*word).to_owned())),
             _ => None,
         }
     }
@@ -291,7 +307,7 @@ impl Kind {
                 "false" => Ok(Some(Value::Boolean(false))),
                 _ => Err("must be true or false".into()),
             },
-            Kind::Choice(words) => match text(raw, TOOL_TEXT_CHARS)? {
+            Kind::Choice(words) | Kind::Preset(words) => match text(raw, TOOL_TEXT_CHARS)? {
                 word if words.contains(&word.as_str()) => Ok(Some(Value::Text(word))),
                 _ => Err(format!("must be one of {}", words.join(", ")).into()),
             },
@@ -301,11 +317,16 @@ impl Kind {
                 None => Err("must be a whole number".into()),
             },
             Kind::Number { min } => number(raw).map(|n| Some(Value::Integer(n.max(min)))),
-            Kind::Object { .. } if !raw.starts_with('{') => Err("must be an object".into()),
+            Kind::Object { .. } | Kind::Pairs { .. } if !raw.starts_with('{') => Err("must be an object".into()),
             Kind::Object { bytes_max } if raw.len() > bytes_max => {
                 Err(format!("must be at most {bytes_max} bytes").into())
             }
             Kind::Object { .. } => Ok(Some(Value::Raw(raw.into()))),
+            Kind::Pairs { items_max, chars_max } => {
+                let mut pairs = Pairs { items_max, chars_max, pairs: Vec::new(), wrong: None };
+                let _ = serde_json::Deserializer::from_str(raw).deserialize_map(&mut pairs);
+                pairs.wrong.map_or(Ok(Some(Value::Pairs(pairs.pairs))), Err)
+            }
             Kind::Text { min, max, shape } => {
                 let mut text = text(raw, max)?;
                 if lenient {
@@ -408,6 +429,37 @@ impl<'de> Visitor<'de> for &mut List {
     }
 }
 
+struct Pairs {
+    items_max: usize,
+    chars_max: usize,
+    pairs: Vec<(String, String)>,
+    wrong: Option<Wrong>,
+}
+
+impl<'de> Visitor<'de> for &mut Pairs {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key_seed(Bytes)? {
+            let raw = map.next_value::<&RawValue>()?;
+            if self.pairs.len() == self.items_max {
+                self.wrong = Some(format!("must have at most {} members", self.items_max).into());
+                return Ok(());
+            }
+            match text(raw.get(), self.chars_max) {
+                Ok(text) => self.pairs.push((String::from_utf8_lossy(&key).into_owned(), text)),
+                Err(Wrong::Junk(wrong) | Wrong::Large(wrong)) => {
+                    self.wrong = Some(format!("each member {wrong}").into());
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The JSON Schema (2020-12) of `params`; `closed` refuses undeclared arguments.
 pub(super) fn json(params: &[Param], closed: bool) -> String {
     let rows = params.iter().map(|param| (param.name, param.kind.json(), param.about, param.required));
@@ -447,9 +499,13 @@ impl Kind {
     fn json(&self) -> String {
         match *self {
             Kind::Boolean { default } => format!("\"type\":\"boolean\",\"default\":{default}"),
-            Kind::Choice(words) => {
+            Kind::Choice(words) | Kind::Preset(words) => {
                 let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-                format!("\"type\":\"string\",\"enum\":[{}]", words.join(","))
+                let default = match (self, words.first()) {
+                    (Kind::Preset(_), Some(first)) => [",\"default\":", first].concat(),
+                    _ => String::new(),
+                };
+                format!("\"type\":\"string\",\"enum\":[{}]{default}", words.join(","))
             }
             Kind::Integer { min, max, default } => {
                 let default = default.map(|n| format!(",\"default\":{n}")).unwrap_or_default();
@@ -462,6 +518,9 @@ impl Kind {
                 let pattern = shape.map(|s| format!(",\"pattern\":{}", quoted(s.pattern))).unwrap_or_default();
                 format!("\"type\":\"string\",\"minLength\":{min},\"maxLength\":{max}{pattern}")
             }
+            Kind::Pairs { items_max, chars_max } => format!(
+                "\"type\":\"object\",\"maxProperties\":{items_max},\"additionalProperties\":{{\"type\":\"string\",\"maxLength\":{chars_max}}}"
+            ),
             Kind::Texts { items_max, chars_max } => format!(
                 "\"type\":\"array\",\"maxItems\":{items_max},\"items\":{{\"type\":\"string\",\"maxLength\":{chars_max}}}"
             ),

@@ -9,6 +9,8 @@ const OWN: &[Param] = &[
     param("type", Kind::Choice(&["A", "MX"]), false),
     param("tags", Kind::Texts { items_max: 2, chars_max: 3 }, false),
     param("data", Kind::Object { bytes_max: 12 }, false),
+    param("method", Kind::Preset(&["GET", "HEAD"]), false),
+    param("headers", Kind::Pairs { items_max: 2, chars_max: 3 }, false),
 ];
 const NEEDS: &[Param] = &[param("unit", Kind::ANY_TEXT, true)];
 const LENIENT: &[Param] = &[
@@ -65,14 +67,29 @@ fn own_tools_name_what_is_wrong() {
     check_own("{\"tags\":[\"a\",\"b\",\"c\"]}", "tags: must have at most 2 items");
     check_own("{\"data\":[]}", "data: must be an object");
     check_own("{\"data\":{\"abcdefgh\":1}}", "data: must be at most 12 bytes");
-    check_own("{\"nope\":1}", "nope: unknown argument (this tool takes mount, count, all, type, tags, data)");
-    check_own("{\"Mount\":\"/\"}", "Mount: unknown argument (this tool takes mount, count, all, type, tags, data)");
+    check_own("{\"method\":\"HEAD\",\"headers\":{\"a\":\"b\",\"A\":\"xyz\"}}", "");
+    check_own("{\"method\":\"PUT\"}", "method: must be one of GET, HEAD");
+    check_own("{\"headers\":[]}", "headers: must be an object");
+    check_own("{\"headers\":{\"a\":1}}", "headers: each member must be a string");
+    check_own("{\"headers\":{\"a\":\"abcd\"}}", "headers: each member must be at most 3 characters");
+    check_own("{\"headers\":{\"a\":\"\",\"b\":\"\",\"a\":\"\"}}", "headers: must have at most 2 members");
+    check_own(
+        "{\"nope\":1}",
+        "nope: unknown argument (this tool takes mount, count, all, type, tags, data, method, headers)",
+    );
+    check_own(
+        "{\"Mount\":\"/\"}",
+        "Mount: unknown argument (this tool takes mount, count, all, type, tags, data, method, headers)",
+    );
     let long = "k".repeat(500);
-    let expected = format!("{}: unknown argument (this tool takes mount, count, all, type, tags, data)", &long[..64]);
+    let expected = format!(
+        "{}: unknown argument (this tool takes mount, count, all, type, tags, data, method, headers)",
+        &long[..64]
+    );
     check_own(&format!("{{\"{long}\":1}}"), &expected);
     check_own(
         "{\"\\ud800\":1}",
-        "\u{fffd}\u{fffd}\u{fffd}: unknown argument (this tool takes mount, count, all, type, tags, data)",
+        "\u{fffd}\u{fffd}\u{fffd}: unknown argument (this tool takes mount, count, all, type, tags, data, method, headers)",
     );
     let missing = check(NEEDS, false, None, None);
     assert_eq!(missing, Err(String::from("unit required")));
@@ -194,7 +211,10 @@ fn schemas() {
          \"all\":{\"type\":\"boolean\",\"default\":false,\"description\":\"x\"},\
          \"type\":{\"type\":\"string\",\"enum\":[\"A\",\"MX\"],\"description\":\"x\"},\
          \"tags\":{\"type\":\"array\",\"maxItems\":2,\"items\":{\"type\":\"string\",\"maxLength\":3},\"description\":\"x\"},\
-         \"data\":{\"type\":\"object\",\"description\":\"x\"}}}"
+         \"data\":{\"type\":\"object\",\"description\":\"x\"},\
+         \"method\":{\"type\":\"string\",\"enum\":[\"GET\",\"HEAD\"],\"default\":\"GET\",\"description\":\"x\"},\
+         \"headers\":{\"type\":\"object\",\"maxProperties\":2,\
+         \"additionalProperties\":{\"type\":\"string\",\"maxLength\":3},\"description\":\"x\"}}}"
     );
     assert!(json(LENIENT, false).ends_with("\"required\":[\"sessionKey\"]}"));
 }

@@ -16,6 +16,24 @@ pub struct Shape {
 /// An absolute path.
 pub const ABSOLUTE: Shape = Shape { pattern: "^/", must: "start with /", matches: |text| text.starts_with('/') };
 
+/// A host: a name or an address. What it really is, is decided where it is reached.
+pub const HOST: Shape = Shape {
+    pattern: r"^[A-Za-z0-9_\[][A-Za-z0-9_.:%\]-]*$",
+    must: "be a host name or an address: letters, digits, _ . : % - and brackets, not beginning with one of . : % -",
+    matches: |text| {
+        let bytes = text.as_bytes();
+        bytes.first().is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'['))
+            && bytes.iter().skip(1).all(|b| b.is_ascii_alphanumeric() || b"_.:%]-".contains(b))
+    },
+};
+
+/// The beginning of a web address.
+pub const URL: Shape = Shape {
+    pattern: "^https?://",
+    must: "start with http:// or https://",
+    matches: |text| text.starts_with("http://") || text.starts_with("https://"),
+};
+
 /// The name of a network interface.
 pub const INTERFACE: Shape = Shape {
     pattern: "^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
@@ -51,6 +69,17 @@ mod tests {
         check(ABSOLUTE, "/mnt/a b", true);
         check(ABSOLUTE, "", false);
         check(ABSOLUTE, "mnt/", false);
+        for good in ["nas", "_x", "a-b.c", "192.168.1.5", "[fd00::5]", "fe80::1%eth0", "a:1"] {
+            check(HOST, good, true);
+        }
+        for bad in ["", "-oProxyCommand=x", ".a", ":1", "%a", "]", "a[", "a b", "a/b", "n\u{e4}s", "a\n", "a\0", "a@b"]
+        {
+            check(HOST, bad, false);
+        }
+        check(URL, "http://", true);
+        check(URL, "https://a", true);
+        check(URL, "ftp://a", false);
+        check(URL, " http://a", false);
         check(INTERFACE, "eth0", true);
         check(INTERFACE, "br-lan", true);
         check(INTERFACE, "eth0.2@eth0", true);

@@ -3,11 +3,13 @@
 use super::schema::{Kind, Param};
 use super::shape;
 use super::{Run, Tier, Tool};
-use super::{agents, clock, device, gateway, network, service, sessions, storage, thermal};
-use crate::limits::TOOL_TEXT_CHARS;
+use super::{agents, clock, device, gateway, network, probe, service, sessions, storage, thermal, web};
+use crate::limits::{
+    FETCH_BYTES, FETCH_BYTES_CEILING, FETCH_FIELD_CHARS, FETCH_FIELDS, FETCH_URL_CHARS, TOOL_TEXT_CHARS,
+};
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 12] = [
+pub static TOOLS: [Tool; 16] = [
     Tool {
         name: "agents_list",
         group: "agents",
@@ -21,6 +23,22 @@ pub static TOOLS: [Tool; 12] = [
         present: device::present,
         run: Run::Now(device::status),
         ..OBSERVE
+    },
+    Tool {
+        name: "dns_lookup",
+        summary: "DNS records of a name, from the device's name servers or from one nearby",
+        params: &[
+            required("name", HOST, "The name; for PTR an address will do"),
+            optional(
+                "type",
+                Kind::Preset(&["A", "AAAA", "CNAME", "PTR", "TXT", "SRV", "MX"]),
+                "The type of the records",
+            ),
+            optional("server", HOST, "The name server to ask; the device's own when absent"),
+            millis(100, 10_000, 3_000, "When to give up"),
+        ],
+        run: Run::Later(probe::lookup),
+        ..PROBE
     },
     Tool {
         name: OPENABLE,
@@ -51,6 +69,32 @@ pub static TOOLS: [Tool; 12] = [
         ..OBSERVE
     },
     Tool {
+        name: "http_fetch",
+        summary: "What a web server that the operator listed answers to a GET or HEAD",
+        params: &[
+            required(
+                "url",
+                Kind::Text { min: 1, max: FETCH_URL_CHARS, shape: Some(shape::URL) },
+                "The address; https is not spoken",
+            ),
+            optional("method", Kind::Preset(&["GET", "HEAD"]), "The method"),
+            optional(
+                "headers",
+                Kind::Pairs { items_max: FETCH_FIELDS, chars_max: FETCH_FIELD_CHARS },
+                "Request headers, besides those that frame the message",
+            ),
+            optional(
+                "max_bytes",
+                Kind::Integer { min: 1, max: FETCH_BYTES_CEILING, default: Some(FETCH_BYTES) },
+                "The most bytes of the body; never more than a result holds",
+            ),
+            millis(100, 30_000, 10_000, "When to give up"),
+        ],
+        present: web::present,
+        run: Run::Later(web::fetch),
+        ..PROBE
+    },
+    Tool {
         name: "network_interfaces",
         group: "net",
         summary: "Network interfaces with addresses, traffic and radio signal, and the default route",
@@ -62,6 +106,18 @@ pub static TOOLS: [Tool; 12] = [
         present: network::present,
         run: Run::Later(network::interfaces),
         ..OBSERVE
+    },
+    Tool {
+        name: "ping",
+        summary: "Whether a host nearby answers to ping, and how fast",
+        params: &[
+            required("host", HOST, "A name or an address"),
+            optional("count", Kind::Integer { min: 1, max: 5, default: Some(1) }, "How often"),
+            millis(50, 5_000, 1_000, "When to give up on each"),
+        ],
+        present: probe::may_ping,
+        run: Run::Later(probe::ping),
+        ..PROBE
     },
     Tool {
         name: "service_status",
@@ -136,6 +192,17 @@ pub static TOOLS: [Tool; 12] = [
         ..OBSERVE
     },
     Tool {
+        name: "tcp_check",
+        summary: "Whether a TCP port of a host nearby accepts connections, and how fast",
+        params: &[
+            required("host", HOST, "A name or an address"),
+            required("port", Kind::Integer { min: 1, max: 65_535, default: None }, "The port"),
+            millis(50, 10_000, 2_000, "When to give up"),
+        ],
+        run: Run::Later(probe::tcp),
+        ..PROBE
+    },
+    Tool {
         name: "thermal_status",
         summary: "Temperatures, fans, and the Raspberry Pi's throttling flags",
         present: thermal::present,
@@ -165,8 +232,23 @@ const OBSERVE: Tool = Tool {
     would: None,
 };
 
+/// What tools that send packets have in common.
+const PROBE: Tool = Tool { tier: Tier::Probe, group: "net", ..OBSERVE };
+
+/// A host that the caller chooses.
+const HOST: Kind = Kind::Text { min: 1, max: 253, shape: Some(shape::HOST) };
+
 /// What the tools that keep a name of the reference have in common: they tell of sessions and leave no trace there.
 const REFERENCE: Tool = Tool { lenient: true, records: false, ..OBSERVE };
+
+const fn required(name: &'static str, kind: Kind, about: &'static str) -> Param {
+    Param { name, kind, required: true, about }
+}
+
+/// How long a caller waits, in milliseconds.
+const fn millis(min: i64, max: i64, default: i64, about: &'static str) -> Param {
+    optional("timeout_ms", Kind::Integer { min, max, default: Some(default) }, about)
+}
 
 const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { name, kind, required: false, about }

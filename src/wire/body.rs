@@ -7,13 +7,15 @@ use super::head::Head;
 use super::line::{FieldLine, Took, is_token, is_value};
 use crate::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX};
 
-/// How a request's body is framed.
+/// How a body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// By `Transfer-Encoding: chunked`.
     Chunked,
     /// By its length in bytes; 0 where there is no body.
     Length(u64),
+    /// By the end of the connection: only answers are.
+    UntilClose,
 }
 
 /// Decides how the body of `head` is framed. The one place where smuggling dies.
@@ -30,21 +32,30 @@ pub fn resolve(head: &Head) -> Result<Framing, Fault> {
         if length.is_some() || head.is_http10() {
             return Err(Fault::FramingConflict);
         }
-        return resolve_coding(head);
+        return resolve_coding(&mut head.elements("transfer-encoding"));
     }
-    let Some(length) = length else { return Ok(Framing::Length(0)) };
-    if lengths.next().is_some() || length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
+    match (length, lengths.next()) {
+        (None, _) => Ok(Framing::Length(0)),
+        (Some(length), None) => resolve_length(length),
+        (Some(_), Some(_)) => Err(Fault::LengthInvalid),
+    }
+}
+
+/// The framing that one `Content-Length` names.
+pub(super) fn resolve_length(length: &[u8]) -> Result<Framing, Fault> {
+    if length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
         return Err(Fault::LengthInvalid);
     }
     let digits = std::str::from_utf8(length).map_err(|_| Fault::LengthInvalid)?;
     digits.parse().map(Framing::Length).map_err(|_| Fault::LengthInvalid)
 }
 
-fn resolve_coding(head: &Head) -> Result<Framing, Fault> {
+/// The framing that the elements of `Transfer-Encoding` name.
+pub(super) fn resolve_coding(codings: &mut dyn Iterator<Item = &[u8]>) -> Result<Framing, Fault> {
     let mut chunked = 0_u32;
     let mut unknown = false;
     let mut last_is_chunked = false;
-    for coding in head.elements("transfer-encoding") {
+    for coding in codings {
         if !coding.iter().all(|b| is_token(*b)) {
             return Err(Fault::FramingConflict);
         }
@@ -78,6 +89,8 @@ pub enum Decoder {
     Chunked(Chunks),
     /// By length: bytes still to come.
     Length(u64),
+    /// By the end of the connection.
+    UntilClose,
 }
 
 impl Decoder {
@@ -86,6 +99,7 @@ impl Decoder {
         match framing {
             Framing::Chunked => Decoder::Chunked(Chunks::default()),
             Framing::Length(length) => Decoder::Length(length),
+            Framing::UntilClose => Decoder::UntilClose,
         }
     }
 
@@ -104,6 +118,7 @@ impl Decoder {
                 Ok(Piece { used: run, content: 0..run, done: *left == 0 })
             }
             Decoder::Chunked(chunks) => chunks.next(input),
+            Decoder::UntilClose => Ok(Piece { used: input.len(), content: 0..input.len(), done: false }),
         }
     }
 }
@@ -356,6 +371,7 @@ mod tests {
     #[test]
     fn lengths() {
         assert_eq!(feed(Framing::Length(3), &[b"ab", b"cd"]), Ok((b"abc".to_vec(), true, b"d".to_vec())));
+        assert_eq!(feed(Framing::UntilClose, &[b"ab", b"", b"cd"]), Ok((b"abcd".to_vec(), false, Vec::new())));
         assert_eq!(Decoder::new(Framing::Length(0)).next(b"x"), Ok(Piece { used: 0, content: 0..0, done: true }));
     }
 }

@@ -7,6 +7,8 @@
 //! A head for which [`upgrade::asked`] is true is no HTTP any more: [`upgrade::check`] refuses it or makes the 101. From
 //! then on a [`message::Reader`] takes the framing off what comes and [`frame::push`] puts it on what goes; what a peer
 //! may not send is a [`message::Violation`], which has the code to close with.
+//!
+//! Where the gateway itself is the client, [`ask::Ask`] makes the request and an [`answer::Reader`] takes the answer.
 
 #![cfg_attr(
     not(test),
@@ -19,6 +21,8 @@
     )
 )]
 
+pub mod answer;
+pub mod ask;
 pub mod base64;
 pub mod body;
 pub mod frame;

@@ -1,0 +1,113 @@
+//! One socket of our own towards the world, and the moment at which whatever it does has taken too long.
+//!
+//! async-io watches it, so a call waits beside all others. Every kind of socket is the same type here: the machine code
+//! exists once.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use async_io::{Async, Timer};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+/// A socket with a deadline.
+pub(super) struct Pipe {
+    io: Async<OwnedFd>,
+    /// When waiting ends with [`io::ErrorKind::TimedOut`].
+    pub until: Instant,
+}
+
+impl Pipe {
+    /// A socket that can be connected to `to`.
+    ///
+    /// # Errors
+    /// When the kernel has none of that kind, or none for us.
+    pub(super) fn open(
+        to: SocketAddr,
+        kind: SocketType,
+        protocol: Option<Protocol>,
+        until: Instant,
+    ) -> io::Result<Pipe> {
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family, kind, flags, protocol)?;
+        Ok(Pipe { io: Async::new_nonblocking(socket)?, until })
+    }
+
+    /// Connects to `to`. A datagram socket then hears nobody else.
+    ///
+    /// # Errors
+    /// What the network says, or that it says nothing in time.
+    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<()> {
+        match rustix::net::connect(self.io.get_ref(), &to) {
+            Err(Errno::INPROGRESS) => {}
+            said => return Ok(said?),
+        }
+        self.ready(true).await?;
+        Ok(rustix::net::sockopt::socket_error(self.io.get_ref())??)
+    }
+
+    /// Sends all of `bytes`; over a datagram socket, as one.
+    ///
+    /// # Errors
+    /// What the network says, or that the peer takes nothing in time.
+    pub(super) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match rustix::net::send(self.io.get_ref(), bytes, SendFlags::NOSIGNAL) {
+                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+                Err(Errno::AGAIN) => self.ready(true).await?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what has come, or waits for it; 0 at the end of a stream.
+    ///
+    /// # Errors
+    /// What the network says, or that nothing comes in time.
+    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Also when bytes are always there: who sends without end must not outlast the deadline.
+            if Instant::now() >= self.until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match rustix::net::recv(self.io.get_ref(), &mut *buffer, RecvFlags::empty()) {
+                Ok((length, _)) => return Ok(length),
+                Err(Errno::AGAIN) => self.ready(false).await?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn ready(&self, writable: bool) -> io::Result<()> {
+        let mut bell = Timer::at(self.until);
+        poll_fn(|cx| {
+            let ready = if writable { self.io.poll_writable(cx) } else { self.io.poll_readable(cx) };
+            if ready.is_pending() && Pin::new(&mut bell).poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            ready
+        })
+        .await
+    }
+}
+
+/// What went wrong on the network, in words for a caller.
+pub(super) fn said(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the connection was broken off",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route to the host",
+        io::ErrorKind::PermissionDenied => "this device does not permit it",
+        io::ErrorKind::TimedOut => "no answer in time",
+        _ => "the network failed",
+    }
+}

@@ -1,0 +1,254 @@
+//! A name → its addresses, by /etc/hosts and the name servers of /etc/resolv.conf, on the loop: the C library's resolver
+//! blocks, and asking it on a thread would need one for as long as a dead server is waited for.
+//!
+//! Each question has a random number and leaves from a random port, and only the server that was asked is heard. What
+//! does not repeat number and question is passed over; after [`DATAGRAM_STRAYS`] of those somebody is guessing, and the same
+//! question goes over TCP, where that is of no use.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::time::{Duration, Instant};
+
+use rustix::net::SocketType;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::dns::{self, Answer, Fault};
+use super::pipe::Pipe;
+use super::root::Root;
+use crate::limits::{
+    DATAGRAM_STRAYS, DNS_ATTEMPTS, DNS_ATTEMPTS_MAX, DNS_BYTES, DNS_DOMAINS, DNS_NDOTS_MAX, DNS_SERVERS,
+    DNS_TIMEOUT_MAX, DNS_TIMEOUT_SECS, RESOLVED_ADDRS,
+};
+
+/// What /etc/resolv.conf says. Source: resolv.conf(5).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conf {
+    /// Name servers, in the order they are asked.
+    pub servers: Vec<SocketAddr>,
+    /// Domains that short names are tried in.
+    search: Vec<String>,
+    /// How many dots make a name that is not short.
+    ndots: usize,
+    /// Seconds one server has to answer.
+    timeout: u64,
+    /// Rounds over all servers.
+    attempts: usize,
+}
+
+/// Where name servers listen.
+pub(super) const DNS_PORT: u16 = 53;
+
+impl Default for Conf {
+    fn default() -> Conf {
+        parse("", &|_| None)
+    }
+}
+
+impl Conf {
+    /// What stands below `root`.
+    pub(super) fn read(root: &Root) -> Conf {
+        let text = root.text("/etc/resolv.conf").unwrap_or_default();
+        let index = |name: &str| root.number(&["/sys/class/net/", name, "/ifindex"].concat());
+        parse(&text, &|zone| u32::try_from(zone.parse().ok().or_else(|| index(zone))?).ok())
+    }
+
+    /// The names that `name` may be short for, in the order they are tried.
+    fn candidates(&self, name: &str) -> Vec<String> {
+        let mut names: Vec<String> = self.search.iter().map(|domain| [name, ".", domain].concat()).collect();
+        let short = name.bytes().filter(|b| *b == b'.').count() < self.ndots;
+        names.insert(if short { names.len() } else { 0 }, name.to_owned());
+        names
+    }
+}
+
+/// Reads resolv.conf; `index` tells an interface's number.
+fn parse(text: &str, index: &dyn Fn(&str) -> Option<u32>) -> Conf {
+    let mut conf =
+        Conf { servers: Vec::new(), search: Vec::new(), ndots: 1, timeout: DNS_TIMEOUT_SECS, attempts: DNS_ATTEMPTS };
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match words.next() {
+            Some("nameserver") => conf.servers.extend(words.next().and_then(|word| server(word, index))),
+            // The last of these lines counts.
+            Some("domain" | "search") => conf.search = words.take(DNS_DOMAINS).map(plain).collect(),
+            Some("options") => words.for_each(|word| conf.option(word)),
+            _ => {}
+        }
+    }
+    conf.search.retain(|domain| !domain.is_empty());
+    conf.servers.truncate(DNS_SERVERS);
+    if conf.servers.is_empty() {
+        conf.servers.push(SocketAddr::from((Ipv4Addr::LOCALHOST, DNS_PORT)));
+    }
+    conf
+}
+
+impl Conf {
+    fn option(&mut self, word: &str) {
+        let Some((name, value)) = word.split_once(':') else { return };
+        let Ok(value) = value.parse::<u8>() else { return };
+        match name {
+            "attempts" => self.attempts = usize::from(value).clamp(1, DNS_ATTEMPTS_MAX),
+            "ndots" => self.ndots = usize::from(value).min(DNS_NDOTS_MAX),
+            "timeout" => self.timeout = u64::from(value).clamp(1, DNS_TIMEOUT_MAX),
+            _ => {}
+        }
+    }
+}
+
+fn plain(name: &str) -> String {
+    name.trim_matches('.').to_ascii_lowercase()
+}
+
+/// One name server: an address, with the zone of its link (`fe80::1%eth0`), or `[address]:port` as in OpenBSD's file.
+fn server(word: &str, index: &dyn Fn(&str) -> Option<u32>) -> Option<SocketAddr> {
+    let (word, port) = match word.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        Some((addr, port)) => (addr, port.parse().ok()?),
+        None => (word, DNS_PORT),
+    };
+    match word.split_once('%') {
+        Some((addr, zone)) => Some(SocketAddr::V6(SocketAddrV6::new(addr.parse().ok()?, port, 0, index(zone)?))),
+        None => Some(SocketAddr::new(word.parse().ok()?, port)),
+    }
+}
+
+/// What /etc/hosts says of `name`. Source: hosts(5).
+fn listed(text: &str, name: &str) -> Vec<IpAddr> {
+    let mut addrs = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+        let addr = words.next().and_then(|word| word.parse::<IpAddr>().ok());
+        if words.any(|word| word.eq_ignore_ascii_case(name)) {
+            addrs.extend(addr);
+        }
+    }
+    addrs
+}
+
+/// What is known of `name` without asking anybody. `None`: a name server must be asked.
+///
+/// # Errors
+/// Why nobody is asked, in words for the caller.
+pub(super) fn known(root: &Root, name: &str) -> Result<Option<Vec<IpAddr>>, &'static str> {
+    // Never anything but this machine, whatever a file or a server says. Source: RFC 6761 §6.3.
+    if name == "localhost" || name.ends_with(".localhost") {
+        return Ok(Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]));
+    }
+    let addrs = listed(&root.text("/etc/hosts").unwrap_or_default(), name);
+    if !addrs.is_empty() {
+        return Ok(Some(addrs));
+    }
+    if name.ends_with(".local") {
+        // A name server must not be asked for these. Source: RFC 6762 §22.1.
+        return Err(
+            "names in .local are found by multicast DNS, which is not spoken here: use the address, or /etc/hosts",
+        );
+    }
+    Ok(None)
+}
+
+/// The addresses of `name`, at most [`RESOLVED_ADDRS`].
+///
+/// # Errors
+/// Why there are none, in words for the caller.
+pub(super) async fn addresses(root: &Root, name: &str, until: Instant) -> Result<Vec<IpAddr>, &'static str> {
+    if let Some(mut addrs) = known(root, name)? {
+        addrs.truncate(RESOLVED_ADDRS);
+        return Ok(addrs);
+    }
+    let conf = Conf::read(root);
+    let mut why = "no such name";
+    for candidate in conf.candidates(name) {
+        let mut addrs = Vec::new();
+        for kind in [dns::A, dns::AAAA] {
+            // Some routers drop the second question: then what the first one gave must do, and soon.
+            let until = if addrs.is_empty() { until } else { until.min(Instant::now() + left(until) / 4) };
+            match ask(&conf, &conf.servers, &candidate, kind, until).await {
+                Ok((answer, _)) if answer.rcode == 0 => {
+                    addrs.extend(dns::follow(&answer, &candidate));
+                    why = "the name has no address";
+                }
+                Ok((answer, _)) if answer.rcode == 3 => break,
+                Ok(_) => why = "the name server failed",
+                Err(silent) => why = silent,
+            }
+        }
+        addrs.truncate(RESOLVED_ADDRS);
+        if !addrs.is_empty() {
+            return Ok(addrs);
+        }
+    }
+    Err(why)
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+/// Asks `servers` for records of `kind` of `name`, one after another, until one answers that there are some, or none, or
+/// no such name. Who answered comes with the answer.
+///
+/// # Errors
+/// That nobody answered in time.
+pub(super) async fn ask(
+    conf: &Conf,
+    servers: &[SocketAddr],
+    name: &str,
+    kind: u16,
+    until: Instant,
+) -> Result<(Answer, SocketAddr), &'static str> {
+    let mut failed = None;
+    let turns = servers.iter().cycle().take(servers.len() * conf.attempts);
+    for (turn, server) in turns.enumerate() {
+        let turns_left = u32::try_from(servers.len() * conf.attempts - turn).unwrap_or(1);
+        let share = Duration::from_secs(conf.timeout).min(left(until) / turns_left);
+        if share.is_zero() {
+            break;
+        }
+        match exchange(*server, name, kind, Instant::now() + share).await {
+            Some(answer) if matches!(answer.rcode, 0 | 3) => return Ok((answer, *server)),
+            Some(answer) => failed = Some((answer, *server)),
+            None => {}
+        }
+    }
+    failed.ok_or("no name server answered in time")
+}
+
+/// One question to one server.
+async fn exchange(server: SocketAddr, name: &str, kind: u16, until: Instant) -> Option<Answer> {
+    let mut id = [0; 2];
+    // In the first moments after a boot without entropy it fails; then the random port alone must do.
+    let _ = getrandom(&mut id, GetRandomFlags::NONBLOCK);
+    let mut question = dns::question(u16::from_be_bytes(id), name, kind)?;
+    let mut buffer = vec![0; DNS_BYTES];
+    let pipe = Pipe::open(server, SocketType::DGRAM, None, until).ok()?;
+    pipe.connect(server).await.ok()?;
+    pipe.send(&question).await.ok()?;
+    for _ in 0..DATAGRAM_STRAYS {
+        let length = pipe.read(&mut buffer).await.ok()?;
+        match dns::read(buffer.get(..length)?, &question) {
+            Ok(answer) if answer.cut => break,
+            Ok(answer) => return Some(answer),
+            Err(Fault::Foreign) => {}
+            Err(Fault::Malformed) => return None,
+        }
+    }
+    let pipe = Pipe::open(server, SocketType::STREAM, None, until).ok()?;
+    pipe.connect(server).await.ok()?;
+    let length = u16::try_from(question.len()).ok()?.to_be_bytes();
+    question.splice(..0, length);
+    pipe.send(&question).await.ok()?;
+    let mut filled = 0;
+    loop {
+        filled += pipe.read(buffer.get_mut(filled..)?).await.ok().filter(|length| *length > 0)?;
+        let Some(length) = buffer.first_chunk::<2>().filter(|_| filled >= 2) else { continue };
+        let end = 2 + usize::from(u16::from_be_bytes(*length));
+        if filled >= end {
+            return dns::read(buffer.get(2..end)?, question.get(2..)?).ok().filter(|answer| !answer.cut);
+        }
+        // A longer answer than the buffer holds is given up when nothing more fits: reading into nothing gives 0.
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
