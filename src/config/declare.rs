@@ -9,7 +9,7 @@ use super::node::{Node, member, quoted};
 use super::secrets;
 use super::{Findings, Held, keys};
 use crate::limits::{ARGV_WORDS, FIELDS_DECLARED, TOOLS_DECLARED, VALUE_CHARS_DEFAULT};
-use crate::tool::command::{self, Command, Output, Stdin};
+use crate::tool::command::{self, Command, Stdin};
 use crate::tool::declared::Work;
 use crate::tool::fields::{Field, Type};
 use crate::tool::lane::Width;
@@ -17,6 +17,7 @@ use crate::tool::pattern::Pattern;
 use crate::tool::remote::{Body, FieldValue, Service, Tree};
 use crate::tool::schema::Value;
 use crate::tool::targets::Hidden;
+use crate::tool::telling::Output;
 use crate::tool::template::Template;
 use crate::tool::{Declared, Rlimits, Tier, is_taken};
 

@@ -6,11 +6,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use super::child::{self, End, Kept, Plan, Report, Rlimits, Stream};
+use super::child::{self, End, Plan, Report, Rlimits, Stream};
 use super::fields::{self, Field};
 use super::schema::{Args, quoted};
+use super::telling::{self, Keys, Output};
 use super::template::{Template, Unfilled};
-use super::{Call, Declared, Host, Outcome, base64};
+use super::{Call, Declared, Host, Outcome};
 use crate::limits::RESULT_FRAME_BYTES;
 
 /// What a program gets on its standard input.
@@ -20,17 +21,6 @@ pub enum Stdin {
     Args,
     /// Nothing.
     None,
-}
-
-/// How a program's standard output is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// As JSON; anything else is a failure.
-    Json,
-    /// As a list of lines.
-    Lines,
-    /// As one text.
-    Text,
 }
 
 /// A declared command.
@@ -201,14 +191,12 @@ fn told(command: &Command, report: &Report, room: usize) -> Outcome {
         End::Signal(signal) => Some(["the program was ended by signal ", &signal.to_string()].concat()),
     };
     // What it complained of matters more than what it printed, but there is less of it.
-    let (errors, errors_cut) = stream(&report.stderr, true, room / 4);
-    let (key, printed, cut) = match stdout(command, report, room.saturating_sub(errors.len())) {
-        Ok(told) => told,
-        Err((wrong, told)) => {
-            failure = failure.or(Some(wrong.to_owned()));
-            told
-        }
-    };
+    let (errors, errors_cut) = telling::text(&report.stderr, room / 4);
+    let keys = Keys { text: "stdout", base64: "stdoutBase64" };
+    let told = telling::tell(&report.stdout, command.output, command.binary, keys, room.saturating_sub(errors.len()));
+    if let Some(wrong) = told.wrong {
+        failure = failure.or(Some(["the program printed ", wrong].concat()));
+    }
     let mut json = String::from("{");
     if let Some(failure) = &failure {
         json.extend(["\"status\":\"error\",\"error\":", &quoted(failure), ","]);
@@ -217,9 +205,9 @@ fn told(command: &Command, report: &Report, room: usize) -> Outcome {
         End::Code(code) => json.extend(["\"exitCode\":", &code.to_string()]),
         End::Signal(signal) => json.extend(["\"exitCode\":null,\"signal\":", &signal.to_string()]),
     }
-    json.extend([",\"", key, "\":", &printed, ",\"stderr\":", &errors]);
+    json.extend([",\"", told.key, "\":", &told.json, ",\"stderr\":", &errors]);
     let flag = |flag: bool| if flag { "true" } else { "false" };
-    json.extend([",\"truncated\":", flag(cut || errors_cut), ",\"timedOut\":", flag(report.timed_out)]);
+    json.extend([",\"truncated\":", flag(told.cut || errors_cut), ",\"timedOut\":", flag(report.timed_out)]);
     for (key, figure) in [
         ("durationMs", report.duration_ms),
         ("stdoutBytes", report.stdout.total),
@@ -230,78 +218,4 @@ fn told(command: &Command, report: &Report, room: usize) -> Outcome {
     }
     json.push('}');
     Outcome::Done { details: json, text: None }
-}
-
-/// The key, the JSON and whether something is missing.
-type Told = (&'static str, String, bool);
-
-/// Standard output as the operator wants it told.
-fn stdout(command: &Command, report: &Report, room: usize) -> Result<Told, (&'static str, Told)> {
-    let kept = &report.stdout;
-    let text = |key, (json, cut)| (key, json, cut);
-    let plain = || text("stdout", stream(kept, command.binary, room));
-    let Ok(whole) = std::str::from_utf8(&kept.bytes) else {
-        if command.binary {
-            let (json, cut) = encoded(kept, room);
-            return Ok(("stdoutBase64", json, cut));
-        }
-        return Err(("the program printed bytes that are no UTF-8 text; binary: \"base64\" would tell them", plain()));
-    };
-    match command.output {
-        Output::Text => Ok(plain()),
-        Output::Json => match serde_json::from_str::<&serde_json::value::RawValue>(whole) {
-            Ok(raw) if kept.dropped == 0 && raw.get().len() <= room => Ok(("json", raw.get().to_owned(), false)),
-            Ok(_) => Err(("the program printed more JSON than a result may hold", plain())),
-            Err(_) => Err(("the program printed something else than JSON", plain())),
-        },
-        Output::Lines => {
-            let (mut json, mut cut) = (String::from("["), kept.dropped > 0);
-            for line in whole.lines() {
-                let line = quoted(line);
-                if json.len().saturating_add(line.len()).saturating_add(2) > room {
-                    cut = true;
-                    break;
-                }
-                if json.len() > 1 {
-                    json.push(',');
-                }
-                json.push_str(&line);
-            }
-            json.push(']');
-            Ok(("lines", json, cut))
-        }
-    }
-}
-
-/// A stream as a JSON text of at most `room` bytes, and whether something is missing. What does not fit is taken out of
-/// the middle, at characters.
-fn stream(kept: &Kept, _binary: bool, room: usize) -> (String, bool) {
-    let text = String::from_utf8_lossy(&kept.bytes);
-    let json = quoted(&text);
-    if json.len() <= room {
-        return (json, kept.dropped > 0);
-    }
-    let mut half = text.len() / 2;
-    loop {
-        half /= 2;
-        let (mut head, mut tail) = (half, text.len().saturating_sub(half));
-        while !text.is_char_boundary(head) {
-            head = head.saturating_sub(1);
-        }
-        while !text.is_char_boundary(tail) {
-            tail = tail.saturating_add(1);
-        }
-        let (head, tail) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
-        let json = quoted(&[head, "\n…\n", tail].concat());
-        if json.len() <= room || half == 0 {
-            return (json, true);
-        }
-    }
-}
-
-/// Bytes as a JSON text of base64, the first that fit into `room`.
-fn encoded(kept: &Kept, room: usize) -> (String, bool) {
-    let most = room.saturating_sub(8) / 4 * 3;
-    let bytes = kept.bytes.get(..most).unwrap_or(&kept.bytes);
-    (quoted(&base64(bytes)), kept.dropped > 0 || bytes.len() < kept.bytes.len())
 }

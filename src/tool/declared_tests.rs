@@ -2,10 +2,11 @@
 
 use crate::limits::VALUE_CHARS_CEILING;
 use crate::tool::Rlimits;
-use crate::tool::command::{self, Command, Output, Stdin};
+use crate::tool::command::{self, Command, Stdin};
 use crate::tool::fields::{self, Field, Type};
 use crate::tool::remote::{self, Body, FieldValue, Service, Tree};
 use crate::tool::schema::Args;
+use crate::tool::telling::Output;
 use crate::tool::template::Template;
 
 /// What attackers of other gateways sent. Source: field.md §3, issue 5.

@@ -52,6 +52,7 @@ pub mod shape;
 mod storage;
 mod table;
 pub mod targets;
+pub mod telling;
 pub mod template;
 mod thermal;
 pub mod url;

@@ -3,12 +3,18 @@
 //! Each value is escaped for its place: percent-encoded in the path and the query, checked in a field, JSON in JSON. The
 //! host is the operator's; no value reaches it. Source: contract cli.md `tools.http`.
 
-use std::time::Duration;
+use std::time::Instant;
 
+use super::border::Who;
+use super::child::Kept;
+use super::fetch::{self, Answer, Request};
 use super::fields::{Field, json};
+use super::reach::deadline;
 use super::schema::{Args, quoted};
 use super::targets::Hidden;
+use super::telling::{self, Keys, Output};
 use super::template::{Template, Unfilled};
+use super::url::Url;
 use super::{Call, Declared, Host, Outcome};
 use crate::limits::RESULT_FRAME_BYTES;
 
@@ -30,7 +36,7 @@ pub struct Service {
     /// The content.
     pub body: Body,
     /// How the answer is told.
-    pub output: super::command::Output,
+    pub output: Output,
     /// Bytes read of the answer's content.
     pub output_bytes: usize,
 }
@@ -240,9 +246,67 @@ pub(super) fn would(service: &Service, fields: &[Field], args: &Args) -> Result<
 }
 
 /// Asks the service.
-pub(super) async fn run(declared: &Declared, service: &Service, _host: &Host, call: &Call) -> Outcome {
-    match plan(service, &declared.fields, &call.args) {
-        Ok(_) => Outcome::soft("error", "placeholder"),
-        Err(text) => Outcome::Input(text),
+pub(super) async fn run(declared: &Declared, service: &Service, host: &Host, call: &Call) -> Outcome {
+    let planned = match plan(service, &declared.fields, &call.args) {
+        Ok(planned) => planned,
+        Err(text) => return Outcome::Input(text),
+    };
+    let mut fields: Vec<(String, Vec<u8>)> =
+        planned.fields.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+    for (name, value) in &service.fields {
+        if let FieldValue::Hidden(hidden) = value {
+            let Some(secret) = hidden.reveal() else {
+                return Outcome::soft("error", "a secret of this tool has not been read");
+            };
+            fields.push((name.clone(), secret.to_vec()));
+        }
     }
+    let literal = if service.host.contains(':') { ["[", &service.host, "]"].concat() } else { service.host.clone() };
+    let began = Instant::now();
+    let request = Request {
+        who: Who::Operator,
+        method: service.method,
+        url: Url { host: literal, port: service.port, path: planned.path },
+        fields,
+        content: planned.content.as_bytes(),
+        most: service.output_bytes,
+        until: deadline(usize::try_from(declared.timeout_ms).unwrap_or(usize::MAX)),
+    };
+    match fetch::fetch(host, request).await {
+        Ok(answer) => told(service, answer, began.elapsed().as_millis(), host.result_bytes.get()),
+        Err(fault) => fault.outcome(),
+    }
+}
+
+/// What is said of an answer; `room` is what the result may take, in bytes of JSON.
+fn told(service: &Service, answer: Answer, took_ms: u128, room: usize) -> Outcome {
+    let kind = answer.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let kind = kind.map(|(_, value)| String::from_utf8_lossy(value.get(..RESULT_FRAME_BYTES / 8).unwrap_or(value)));
+    let kept = answer.content.len() as u64;
+    let total = answer.total.unwrap_or(kept);
+    let content =
+        Kept { bytes: answer.content, total, dropped: u64::from(answer.truncated).max(total.saturating_sub(kept)) };
+    let keys = Keys { text: "body", base64: "bodyBase64" };
+    let bad = answer.status >= 400;
+    // A service that refuses says so in its own words, whatever it was expected to say.
+    let output = if bad { Output::Text } else { service.output };
+    let told = telling::tell(&content, output, true, keys, room.saturating_sub(RESULT_FRAME_BYTES));
+    let status = answer.status.to_string();
+    let failure = match told.wrong {
+        _ if bad => Some(["the service answered ", &status].concat()),
+        Some(wrong) => Some(["the service answered ", wrong].concat()),
+        None => None,
+    };
+    let mut json = String::from("{");
+    if let Some(failure) = &failure {
+        json.extend(["\"status\":\"error\",\"error\":", &quoted(failure), ","]);
+    }
+    json.extend(["\"httpStatus\":", &status]);
+    if let Some(kind) = kind {
+        json.extend([",\"contentType\":", &quoted(&kind)]);
+    }
+    json.extend([",\"", told.key, "\":", &told.json]);
+    json.extend([",\"truncated\":", if told.cut { "true" } else { "false" }]);
+    json.extend([",\"durationMs\":", &took_ms.to_string(), "}"]);
+    Outcome::Done { details: json, text: None }
 }
