@@ -79,6 +79,7 @@ impl Gateway {
             let restart = move || owner.upgrade().map_or(Err(Vec::new()), |gateway| gateway.reload("gateway"));
             host.result_bytes.set(regime.result_bytes);
             host.equip(regime.declared, regime.targets);
+            host.own.borrow_mut().clone_from(&addresses);
             let owner = own.clone();
             let status = move || owner.upgrade().map(|gateway| gateway.status()).unwrap_or_default();
             let (restart, status) = (Box::new(restart), Box::new(status));
@@ -161,6 +162,7 @@ impl Gateway {
         self.message_bytes.set(regime.message_bytes);
         if !regime.listeners.is_empty() {
             *self.addresses.borrow_mut() = listen::addresses(&regime.listeners);
+            self.host.own.borrow_mut().clone_from(&self.addresses.borrow());
             // It cannot fail: the channel has no bound, and this gateway holds both its ends.
             _ = self.moves.0.try_send(regime.listeners);
         }

@@ -50,6 +50,16 @@ fn handle(host: &Host, tool: &str, args: Args, session: Session) -> Outcome {
     }
 }
 
+/// What `tool` would do with `args`, and nothing is done.
+pub fn rehearse(host: &Host, tool: &str, args: &str) -> Result<String, Outcome> {
+    let tool = built_in(tool).expect("a tool of that name");
+    let raw: &serde_json::value::RawValue = serde_json::from_str(args).expect("JSON");
+    let args = super::schema::check(tool.params, tool.lenient, Some(raw), None).expect("arguments that fit");
+    let now = super::host::Now::read();
+    let call = Call { session: session("agent:main:main", "main"), owner: true, args, now, progress: None };
+    (tool.would.expect("an acting tool"))(host, &call)
+}
+
 /// Asserts that `tool` on the recorded `device` answers exactly what its golden says; `UPDATE=1` rewrites the golden.
 pub fn check(device_name: &str, tool: &str) {
     let mut host = device(device_name);

@@ -28,6 +28,7 @@ pub mod fields;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
+mod home;
 mod host;
 pub mod lane;
 mod ledger;
@@ -362,8 +363,8 @@ mod tests {
     fn groups_are_those_of_our_own_tools() {
         let groups = groups(&[]);
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["group:device", "group:net"]);
-        assert_eq!(groups[1].1, ["dns_lookup", "http_fetch", "network_interfaces", "ping", "tcp_check"]);
+        assert_eq!(names, ["group:device", "group:home", "group:net"]);
+        assert_eq!(groups[2].1, ["dns_lookup", "http_fetch", "network_interfaces", "ping", "tcp_check"]);
     }
 
     #[test]

@@ -34,6 +34,26 @@ pub const URL: Shape = Shape {
     matches: |text| text.starts_with("http://") || text.starts_with("https://"),
 };
 
+/// A domain of Home Assistant.
+pub const HA_DOMAIN: Shape =
+    Shape { pattern: "^[a-z_]+$", must: "be small letters and _", matches: |text| small(text, b"_") };
+
+/// An entity of Home Assistant.
+pub const HA_ENTITY: Shape = Shape {
+    pattern: "^[a-z_]+\\.[a-z0-9_]+$",
+    must: "be an entity such as light.kitchen",
+    matches: |text| {
+        text.split_once('.').is_some_and(|(domain, name)| small(domain, b"_") && small(name, b"_0123456789"))
+    },
+};
+
+/// A service of Home Assistant.
+pub const HA_SERVICE: Shape = Shape {
+    pattern: "^[a-z0-9_]+$",
+    must: "be small letters, digits and _",
+    matches: |text| small(text, b"_0123456789"),
+};
+
 /// The name of a network interface.
 pub const INTERFACE: Shape = Shape {
     pattern: "^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
@@ -47,6 +67,11 @@ pub const UNIT: Shape = Shape {
     must: "be a unit name: letters, digits, _ . @ : - after a first letter or digit",
     matches: |text| word(text, b"_.@:-"),
 };
+
+/// Small letters and `more`, at least one.
+fn small(text: &str, more: &[u8]) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || more.contains(&b))
+}
 
 /// A letter or digit, then letters, digits and `more`.
 fn word(text: &str, more: &[u8]) -> bool {
@@ -92,5 +117,13 @@ mod tests {
         check(UNIT, "getty@tty1.service", true);
         check(UNIT, "--user", false);
         check(UNIT, "", false);
+        check(HA_ENTITY, "light.kitchen_2", true);
+        check(HA_ENTITY, "light.a.b", false);
+        check(HA_ENTITY, "light.", false);
+        check(HA_ENTITY, "../x", false);
+        check(HA_DOMAIN, "light", true);
+        check(HA_DOMAIN, "", false);
+        check(HA_SERVICE, "turn_on2", true);
+        check(HA_SERVICE, "turn on", false);
     }
 }

@@ -1,5 +1,6 @@
 //! The table of tools. A new tool is a row here, in its place by name, and a handler in the file of its family.
 
+use super::home;
 use super::schema::{Kind, Param};
 use super::shape;
 use super::{Run, Tier, Tool};
@@ -9,7 +10,7 @@ use crate::limits::{
 };
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 16] = [
+pub static TOOLS: [Tool; 18] = [
     Tool {
         name: "agents_list",
         group: "agents",
@@ -66,6 +67,39 @@ pub static TOOLS: [Tool; 16] = [
         name: "gateway_status",
         summary: "How the gateway is: listeners, connections, calls, memory, last reload, last errors",
         run: Run::Now(gateway::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "home_assistant_call",
+        group: "home",
+        tier: Tier::Act,
+        summary: "Call a service of Home Assistant that the operator allows",
+        params: &[
+            Param { required: true, ..optional("domain", HA_DOMAIN, "The service's domain, such as light") },
+            Param {
+                required: true,
+                ..optional(
+                    "service",
+                    Kind::Text { min: 1, max: 64, shape: Some(shape::HA_SERVICE) },
+                    "The service, such as turn_on",
+                )
+            },
+            optional("entity_id", HA_ENTITY, "The entity it is called for"),
+            optional("data", Kind::ANY_OBJECT, "What the service is told besides"),
+        ],
+        present: home::callable,
+        run: Run::Later(home::act),
+        would: Some(home::would),
+        ..OBSERVE
+    },
+    Tool {
+        name: "home_assistant_state",
+        group: "home",
+        tier: Tier::Probe,
+        summary: "State and attributes of an entity of Home Assistant",
+        params: &[Param { required: true, ..optional("entity_id", HA_ENTITY, "The entity, such as light.kitchen") }],
+        present: home::present,
+        run: Run::Later(home::state),
         ..OBSERVE
     },
     Tool {
@@ -249,6 +283,9 @@ const fn required(name: &'static str, kind: Kind, about: &'static str) -> Param 
 const fn millis(min: i64, max: i64, default: i64, about: &'static str) -> Param {
     optional("timeout_ms", Kind::Integer { min, max, default: Some(default) }, about)
 }
+
+const HA_DOMAIN: Kind = Kind::Text { min: 1, max: 64, shape: Some(shape::HA_DOMAIN) };
+const HA_ENTITY: Kind = Kind::Text { min: 1, max: 255, shape: Some(shape::HA_ENTITY) };
 
 const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { name, kind, required: false, about }

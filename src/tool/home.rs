@@ -1,0 +1,203 @@
+//! `home_assistant_state`, `home_assistant_call`: the Home Assistant that the operator named, through its REST interface.
+//!
+//! A caller chooses the entity and, among those that the operator allows, the service; never the host.
+//! Source: edge.md §3; Home Assistant's REST API.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::border::Who;
+use super::fetch::{self, Answer, Request};
+use super::host::Host;
+use super::reach::deadline;
+use super::schema::quoted;
+use super::targets::Home;
+use super::url::Url;
+use super::{Call, Later, Outcome, fit};
+use crate::limits::{CALL_MS_DEFAULT, RESULT_FRAME_BYTES, TOOL_LIST_ITEMS};
+
+/// Whether the operator named a Home Assistant.
+///
+/// # Errors
+/// Says where to.
+pub(super) fn present(host: &Host) -> Result<(), String> {
+    host.targets().home.as_ref().map(drop).ok_or_else(|| "tools.device.home_assistant names no url".into())
+}
+
+/// Whether any of its services may be called.
+///
+/// # Errors
+/// Says where to name one.
+pub(super) fn callable(host: &Host) -> Result<(), String> {
+    present(host)?;
+    match host.targets().home.as_ref().is_some_and(|home| !home.allow.is_empty()) {
+        true => Ok(()),
+        false => Err("tools.device.home_assistant.allow names no service".into()),
+    }
+}
+
+/// What is asked of it.
+struct Order {
+    method: &'static str,
+    path: String,
+    content: String,
+}
+
+async fn ask(host: &Host, order: &Order) -> Result<Answer, Outcome> {
+    let targets = host.targets();
+    let Some(home) = &targets.home else { return Err(Outcome::Failed("no Home Assistant is configured".into())) };
+    let Some(token) = home.token.reveal() else {
+        return Err(Outcome::Failed("the token of Home Assistant has not been read".into()));
+    };
+    let mut fields = vec![("Authorization".to_owned(), [b"Bearer ", token].concat())];
+    if !order.content.is_empty() {
+        fields.push(("Content-Type".into(), b"application/json".to_vec()));
+    }
+    let request = Request {
+        who: Who::Operator,
+        method: order.method,
+        url: place(home, &order.path),
+        fields,
+        content: order.content.as_bytes(),
+        most: host.result_bytes.get(),
+        until: deadline(usize::try_from(CALL_MS_DEFAULT).unwrap_or_default()),
+    };
+    let answer = fetch::fetch(host, request).await.map_err(super::reach::Fault::outcome)?;
+    match answer.status {
+        200 | 201 => Ok(answer),
+        401 | 403 => Err(Outcome::soft("error", "Home Assistant refuses the token of tools.device.home_assistant")),
+        404 => Err(Outcome::soft("error", "Home Assistant knows no such entity or service")),
+        status => Err(Outcome::soft("error", &["Home Assistant answered ", &status.to_string()].concat())),
+    }
+}
+
+fn place(home: &Home, path: &str) -> Url {
+    let host = if home.host.contains(':') { ["[", &home.host, "]"].concat() } else { home.host.clone() };
+    Url { host, port: home.port, path: path.to_owned() }
+}
+
+#[derive(Deserialize)]
+struct State<'a> {
+    entity_id: &'a str,
+    #[serde(borrow)]
+    state: &'a RawValue,
+    attributes: Option<&'a RawValue>,
+    last_changed: Option<&'a RawValue>,
+}
+
+/// `home_assistant_state`.
+pub(super) fn state<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
+    Box::pin(async move {
+        let entity = call.args.text("entity_id").unwrap_or_default();
+        let order = Order { method: "GET", path: ["/api/states/", entity].concat(), content: String::new() };
+        match ask(host, &order).await {
+            Ok(answer) => told(&answer, host.result_bytes.get()),
+            Err(outcome) => outcome,
+        }
+    })
+}
+
+fn told(answer: &Answer, room: usize) -> Outcome {
+    let Ok(state) = serde_json::from_slice::<State<'_>>(&answer.content) else { return strange() };
+    let raw = |raw: Option<&RawValue>| raw.map_or("null", RawValue::get).to_owned();
+    let mut attributes = raw(state.attributes);
+    // A camera's attributes may be longer than everything else.
+    let truncated = attributes.len().saturating_add(RESULT_FRAME_BYTES) > room;
+    if truncated {
+        attributes = "null".into();
+    }
+    let details = [
+        "{\"entity_id\":",
+        &quoted(state.entity_id),
+        ",\"state\":",
+        state.state.get(),
+        ",\"attributes\":",
+        &attributes,
+        ",\"last_changed\":",
+        &raw(state.last_changed),
+        ",\"truncated\":",
+        if truncated { "true}" } else { "false}" },
+    ];
+    Outcome::Done { details: details.concat(), text: None }
+}
+
+fn strange() -> Outcome {
+    Outcome::soft("error", "what answers is not Home Assistant, or its answer is larger than a result may be")
+}
+
+/// Whether the operator allows a service.
+fn allowed(home: &Home, domain: &str, service: &str) -> bool {
+    home.allow.iter().any(|entry| match entry.split_once('.') {
+        Some((own, "*")) => own == domain,
+        Some((own, named)) => own == domain && named == service,
+        None => false,
+    })
+}
+
+/// The request of a call, if the operator allows it.
+fn order(host: &Host, call: &Call) -> Result<Order, Outcome> {
+    let text = |name| call.args.text(name).unwrap_or_default();
+    let (domain, service) = (text("domain"), text("service"));
+    let targets = host.targets();
+    if !targets.home.as_ref().is_some_and(|home| allowed(home, domain, service)) {
+        let text = [domain, ".", service, " is not in tools.device.home_assistant.allow"].concat();
+        return Err(Outcome::soft("forbidden", &text));
+    }
+    let data = call.args.object("data").map_or("{}", str::trim);
+    let content = match call.args.text("entity_id") {
+        None => data.to_owned(),
+        Some(entity) => {
+            // The argument stands last, so it wins over a member of the same name.
+            let inner = data.strip_suffix('}').unwrap_or("{").trim_end();
+            let comma = if inner == "{" { "" } else { "," };
+            [inner, comma, "\"entity_id\":", &quoted(entity), "}"].concat()
+        }
+    };
+    Ok(Order { method: "POST", path: ["/api/services/", domain, "/", service].concat(), content })
+}
+
+/// What a call would ask.
+///
+/// # Errors
+/// That it may not.
+pub(super) fn would(host: &Host, call: &Call) -> Result<String, Outcome> {
+    let order = order(host, call)?;
+    let url = host.targets().home.as_ref().map(|home| place(home, &order.path));
+    let url = url.map_or(String::new(), |url| ["http://", &url.authority(), &url.path].concat());
+    Ok(["{\"request\":{\"method\":\"POST\",\"url\":", &quoted(&url), ",\"body\":", &order.content, "}}"].concat())
+}
+
+#[derive(Deserialize, Serialize)]
+struct Changed<'a> {
+    entity_id: &'a str,
+    #[serde(borrow)]
+    state: &'a RawValue,
+}
+
+/// `home_assistant_call`.
+pub(super) fn act<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
+    Box::pin(async move {
+        let order = match order(host, call) {
+            Ok(order) => order,
+            Err(outcome) => return outcome,
+        };
+        let answer = match ask(host, &order).await {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome,
+        };
+        // The service has been called by now: an answer too long to read is no failure.
+        let mut changed = serde_json::from_slice::<Vec<Changed<'_>>>(&answer.content).unwrap_or_default();
+        let mut room = host.result_bytes.get().saturating_sub(RESULT_FRAME_BYTES);
+        let truncated = fit(&mut changed, TOOL_LIST_ITEMS, &mut room) || answer.truncated;
+        #[derive(Serialize)]
+        struct Details<'a> {
+            changed: Vec<Changed<'a>>,
+            truncated: bool,
+        }
+        Outcome::done(&Details { changed, truncated })
+    })
+}
+
+#[cfg(test)]
+#[path = "home_tests.rs"]
+mod tests;
