@@ -25,6 +25,7 @@ mod fetch;
 pub(crate) mod fixture;
 mod gateway;
 mod host;
+mod json;
 mod ledger;
 mod mounts;
 mod netfiles;
