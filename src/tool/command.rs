@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::child::{self, End, Plan, Report, Rlimits, Stream};
 use super::fields::{self, Field};
-use super::schema::{Args, quoted};
+use super::json::{Object, quoted};
+use super::schema::Args;
 use super::telling::{self, Keys, Output};
 use super::template::{Template, Unfilled};
 use super::{Call, Declared, Host, Outcome};
@@ -126,18 +127,18 @@ impl Command {
 /// As [`Command::arguments`].
 pub(super) fn would(command: &Command, fields: &[Field], args: &Args) -> Result<String, String> {
     let argv = command.arguments(fields, args)?;
-    let mut json = ["{\"argv\":", &serde_json::to_string(&argv).unwrap_or_default()].concat();
-    json.extend([",\"cwd\":", &quoted(&command.cwd), ",\"env\":["]);
+    let mut json = Object::new();
+    json.raw("argv", &serde_json::to_string(&argv).unwrap_or_default());
+    json.text("cwd", &command.cwd);
     let names: Vec<String> = command.env.iter().map(|(name, _)| quoted(name)).collect();
-    json.extend([&names.join(","), "]"]);
+    json.raw("env", &["[", &names.join(","), "]"].concat());
     if let Some(user) = &command.user {
-        json.extend([",\"user\":", &quoted(user)]);
+        json.text("user", user);
     }
     if command.stdin == Stdin::Args {
-        json.extend([",\"stdin\":", &fields::object(args)]);
+        json.raw("stdin", &fields::object(args));
     }
-    json.push('}');
-    Ok(json)
+    Ok(json.end())
 }
 
 /// Runs the program.
@@ -197,25 +198,29 @@ fn told(command: &Command, report: &Report, room: usize) -> Outcome {
     if let Some(wrong) = told.wrong {
         failure = failure.or(Some(["the program printed ", wrong].concat()));
     }
-    let mut json = String::from("{");
+    let mut json = Object::new();
     if let Some(failure) = &failure {
-        json.extend(["\"status\":\"error\",\"error\":", &quoted(failure), ","]);
+        json.text("status", "error");
+        json.text("error", failure);
     }
     match report.end {
-        End::Code(code) => json.extend(["\"exitCode\":", &code.to_string()]),
-        End::Signal(signal) => json.extend(["\"exitCode\":null,\"signal\":", &signal.to_string()]),
+        End::Code(code) => json.raw("exitCode", &code.to_string()),
+        End::Signal(signal) => {
+            json.raw("exitCode", "null");
+            json.raw("signal", &signal.to_string());
+        }
     }
-    json.extend([",\"", told.key, "\":", &told.json, ",\"stderr\":", &errors]);
-    let flag = |flag: bool| if flag { "true" } else { "false" };
-    json.extend([",\"truncated\":", flag(told.cut || errors_cut), ",\"timedOut\":", flag(report.timed_out)]);
+    json.raw(told.key, &told.json);
+    json.raw("stderr", &errors);
+    json.flag("truncated", told.cut || errors_cut);
+    json.flag("timedOut", report.timed_out);
     for (key, figure) in [
         ("durationMs", report.duration_ms),
         ("stdoutBytes", report.stdout.total),
         ("stderrBytes", report.stderr.total),
         ("droppedBytes", report.stdout.dropped.saturating_add(report.stderr.dropped)),
     ] {
-        json.extend([",\"", key, "\":", &figure.to_string()]);
+        json.raw(key, &figure.to_string());
     }
-    json.push('}');
-    Outcome::Done { details: json, text: None }
+    json.done()
 }

@@ -61,7 +61,7 @@ pub struct Answer {
 
 /// The message that asks for records of `kind` of `name`. `None`: that is no name.
 pub fn question(id: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(HEADER + name.len() + 6);
+    let mut out = Vec::with_capacity(name.len().saturating_add(18));
     out.extend(id.to_be_bytes());
     // Recursion desired; one question, nothing else.
     out.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -71,7 +71,7 @@ pub fn question(id: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
         out.extend(label.as_bytes());
     }
     out.push(0);
-    if out.len() > HEADER + 255 {
+    if out.len().saturating_sub(HEADER) > 255 {
         return None;
     }
     out.extend(kind.to_be_bytes());
@@ -85,7 +85,7 @@ pub fn question(id: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
 /// [`Fault::Foreign`] where it is none, [`Fault::Malformed`] where it lies about its own lengths or its names loop.
 pub fn read(message: &[u8], question: &[u8]) -> Result<Answer, Fault> {
     let asked = question.get(HEADER..).unwrap_or_default();
-    let echoed = message.get(HEADER..HEADER + asked.len());
+    let echoed = message.get(HEADER..).and_then(|rest| rest.get(..asked.len()));
     // No length of a label is a letter, so comparing without case is exact for everything but letters.
     let ours = message.get(..2) == question.get(..2)
         && message.get(4..6) == Some(&[0, 1])
@@ -97,93 +97,108 @@ pub fn read(message: &[u8], question: &[u8]) -> Result<Answer, Fault> {
     }
     let mut answer = Answer { rcode: codes & 15, cut: flags & 2 != 0, records: Vec::new() };
     if !answer.cut {
-        let count = u16_at(message, 6).ok_or(Fault::Malformed)?;
-        let mut at = HEADER + asked.len();
-        for _ in 0..count {
-            if answer.records.len() == DNS_RECORDS {
-                break;
-            }
-            let (record, end) = record(message, at).ok_or(Fault::Malformed)?;
-            answer.records.extend(record);
-            at = end;
+        let mut reader = Reader { message, at: 6 };
+        let mut count = reader.u16().unwrap_or_default();
+        reader.at = HEADER.wrapping_add(asked.len());
+        while count > 0 && answer.records.len() < DNS_RECORDS {
+            count = count.wrapping_sub(1);
+            answer.records.extend(reader.record().ok_or(Fault::Malformed)?);
         }
     }
     Ok(answer)
 }
 
-/// The record at `at`, if it is of a known type, and where it ends.
-fn record(message: &[u8], at: usize) -> Option<(Option<Record>, usize)> {
-    let (name, at) = name(message, at)?;
-    let (kind, class) = (u16_at(message, at)?, u16_at(message, at + 2)?);
-    let ttl = u32::from(u16_at(message, at + 4)?) << 16 | u32::from(u16_at(message, at + 6)?);
-    let start = at + 10;
-    let end = start + usize::from(u16_at(message, at + 8)?);
-    let content = message.get(start..end)?;
-    let mut addr = None;
-    let value = match kind {
-        _ if class != 1 => return Some((None, end)),
-        A => {
-            let octets: [u8; 4] = content.try_into().ok()?;
-            addr.insert(IpAddr::from(octets)).to_string()
-        }
-        AAAA => {
-            let octets: [u8; 16] = content.try_into().ok()?;
-            addr.insert(IpAddr::from(octets)).to_string()
-        }
-        CNAME | PTR => named(message, start, end)?,
-        MX => [&u16_at(message, start)?.to_string(), " ", &named(message, start + 2, end)?].concat(),
-        SRV => {
-            let mut value = String::new();
-            for place in [start, start + 2, start + 4] {
-                value += &u16_at(message, place)?.to_string();
-                value.push(' ');
-            }
-            value + &named(message, start + 6, end)?
-        }
-        TXT => texts(content)?,
-        _ => return Some((None, end)),
-    };
-    Some((Some(Record { name, kind, ttl, value, addr }), end))
+/// A place in a message.
+struct Reader<'m> {
+    message: &'m [u8],
+    at: usize,
 }
 
-/// The name that fills what is left of a record.
-fn named(message: &[u8], at: usize, end: usize) -> Option<String> {
-    name(message, at).filter(|(_, stop)| *stop == end).map(|(name, _)| name)
-}
+impl<'m> Reader<'m> {
+    fn take(&mut self, length: usize) -> Option<&'m [u8]> {
+        let bytes = self.message.get(self.at..)?.get(..length)?;
+        self.at = self.at.wrapping_add(length);
+        Some(bytes)
+    }
 
-/// The name at `at`, and where it ends. Each pointer must lead further back than the one before, so they end.
-fn name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
-    let (mut text, mut end, mut bound, mut length) = (String::new(), None, at, 1);
-    loop {
-        let head = usize::from(*message.get(at)?);
-        match head {
-            0 => break,
-            1..=63 => {
-                length += head + 1;
-                if length > 255 {
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(*self.take(2)?.first_chunk()?))
+    }
+
+    /// The number, and the space after it, in a record's text.
+    fn number(&mut self, text: &mut String) -> Option<()> {
+        text.push_str(&self.u16()?.to_string());
+        text.push(' ');
+        Some(())
+    }
+
+    /// Reads one record. `None` inside: it is of no known type.
+    fn record(&mut self) -> Option<Option<Record>> {
+        let name = self.name()?;
+        let (kind, class) = (self.u16()?, self.u16()?);
+        let ttl = u32::from(self.u16()?) << 16 | u32::from(self.u16()?);
+        let length = usize::from(self.u16()?);
+        let mut inside = Reader { message: self.message, at: self.at };
+        let content = self.take(length)?;
+        let mut record = Record { name, kind, ttl, value: String::new(), addr: None };
+        match kind {
+            _ if class != 1 => return Some(None),
+            A => record.addr = Some(IpAddr::from(<[u8; 4]>::try_from(content).ok()?)),
+            AAAA => record.addr = Some(IpAddr::from(<[u8; 16]>::try_from(content).ok()?)),
+            TXT => record.value = texts(content)?,
+            CNAME | PTR | MX | SRV => {
+                let numbers = if kind == SRV { 3 } else { usize::from(kind == MX) };
+                for _ in 0..numbers {
+                    inside.number(&mut record.value)?;
+                }
+                record.value.push_str(&inside.name()?);
+                if inside.at != self.at {
                     return None;
                 }
-                for &byte in message.get(at + 1..at + 1 + head)? {
-                    spell(&mut text, byte);
-                }
-                text.push('.');
-                at += 1 + head;
             }
-            192.. => {
-                let to = (head & 63) << 8 | usize::from(*message.get(at + 1)?);
-                if to >= bound {
-                    return None;
-                }
-                end = end.or(Some(at + 2));
-                (at, bound) = (to, to);
-            }
-            _ => return None,
+            _ => return Some(None),
         }
+        if let Some(addr) = record.addr {
+            record.value = addr.to_string();
+        }
+        Some(Some(record))
     }
-    if text.len() > 1 {
-        text.pop();
+
+    /// Reads a name. Each pointer must lead further back than the one before, so they end.
+    fn name(&mut self) -> Option<String> {
+        let (mut text, mut end, mut bound, mut size) = (String::new(), None, self.at, 1_usize);
+        loop {
+            let head = *self.take(1)?.first()?;
+            match head {
+                0 => break,
+                1..=63 => {
+                    let label = self.take(head.into())?;
+                    size = size.wrapping_add(label.len()).wrapping_add(1);
+                    if size > 255 {
+                        return None;
+                    }
+                    label.iter().for_each(|byte| spell(&mut text, *byte));
+                    text.push('.');
+                }
+                192.. => {
+                    let low = *self.take(1)?.first()?;
+                    end = end.or(Some(self.at));
+                    self.at = usize::from(u16::from_be_bytes([head & 63, low]));
+                    if self.at >= bound {
+                        return None;
+                    }
+                    bound = self.at;
+                }
+                _ => return None,
+            }
+        }
+        self.at = end.unwrap_or(self.at);
+        // The root's name is its dot, every other goes without its last.
+        if text.pop().is_none() {
+            text.push('.');
+        }
+        Some(text)
     }
-    Some((if text.is_empty() { String::from(".") } else { text }, end.unwrap_or(at + 1)))
 }
 
 /// One byte of a name. What could be mistaken for something else is written as its number. Source: RFC 1035 §5.1.
@@ -208,18 +223,20 @@ fn texts(mut content: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn u16_at(message: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(message.get(at..)?.first_chunk().copied()?))
-}
-
 /// The addresses that `answer` has for `name`, itself or by what it is called otherwise; records of others are passed over.
 pub fn follow(answer: &Answer, name: &str) -> Vec<IpAddr> {
     let mut name = name.strip_suffix('.').unwrap_or(name);
     for _ in 0..DNS_CHAIN {
-        let own = || answer.records.iter().filter(|record| record.name.eq_ignore_ascii_case(name));
-        match own().find(|record| record.kind == CNAME) {
-            Some(other) => name = &other.value,
-            None => return own().filter_map(|record| record.addr).collect(),
+        let (mut addrs, mut next) = (Vec::new(), None);
+        for record in answer.records.iter().filter(|record| record.name.eq_ignore_ascii_case(name)) {
+            addrs.extend(record.addr);
+            if record.kind == CNAME {
+                next = Some(record.value.as_str());
+            }
+        }
+        match next {
+            Some(next) => name = next,
+            None => return addrs,
         }
     }
     Vec::new()
@@ -227,21 +244,16 @@ pub fn follow(answer: &Answer, name: &str) -> Vec<IpAddr> {
 
 /// The name under which an address is looked up. Source: RFC 1035 §3.5, RFC 3596 §2.5.
 pub fn reverse(addr: IpAddr) -> String {
-    let mut name = String::new();
     match addr {
         IpAddr::V4(v4) => {
-            for octet in v4.octets().into_iter().rev() {
-                name += &octet.to_string();
-                name.push('.');
-            }
-            name + "in-addr.arpa"
+            let [a, b, c, d] = v4.octets();
+            IpAddr::from([d, c, b, a]).to_string() + ".in-addr.arpa"
         }
         IpAddr::V6(v6) => {
-            for octet in v6.octets().into_iter().rev() {
-                for digit in [octet & 15, octet >> 4] {
-                    name.extend(char::from_digit(digit.into(), 16));
-                    name.push('.');
-                }
+            let mut name = String::new();
+            for digit in format!("{:032x}", v6.to_bits()).chars().rev() {
+                name.push(digit);
+                name.push('.');
             }
             name + "ip6.arpa"
         }

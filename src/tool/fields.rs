@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::json::quoted;
 use super::pattern::Pattern;
-use super::schema::{self, Args, Value, Wrong, quoted};
+use super::schema::{self, Args, Value, Wrong};
 use crate::limits::NUMBER_BYTES;
 
 /// The JSON type of a parameter.

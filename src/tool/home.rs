@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use super::border::Who;
 use super::fetch::{self, Answer, Request};
 use super::host::Host;
+use super::json::{Object, quoted};
 use super::reach::deadline;
-use super::schema::quoted;
 use super::targets::Home;
 use super::url::Url;
 use super::{Call, Later, Outcome, fit};
@@ -49,20 +49,21 @@ async fn ask(host: &Host, order: &Order) -> Result<Answer, Outcome> {
     let Some(token) = home.token.reveal() else {
         return Err(Outcome::Failed("the token of Home Assistant has not been read".into()));
     };
-    let mut fields = vec![("Authorization".to_owned(), [b"Bearer ", token].concat())];
+    let token = ["Bearer ", &*String::from_utf8_lossy(token)].concat();
+    let mut fields = vec![("Authorization".to_owned(), token)];
     if !order.content.is_empty() {
-        fields.push(("Content-Type".into(), b"application/json".to_vec()));
+        fields.push(("Content-Type".into(), "application/json".into()));
     }
     let request = Request {
         who: Who::Operator,
         method: order.method,
         url: place(home, &order.path),
-        fields,
+        fields: &fields,
         content: order.content.as_bytes(),
         most: host.result_bytes.get(),
         until: deadline(usize::try_from(CALL_MS_DEFAULT).unwrap_or_default()),
     };
-    let answer = fetch::fetch(host, request).await.map_err(super::reach::Fault::outcome)?;
+    let (answer, _) = fetch::fetch(host, request).await.map_err(super::reach::Fault::outcome)?;
     match answer.status {
         200 | 201 => Ok(answer),
         401 | 403 => Err(Outcome::soft("error", "Home Assistant refuses the token of tools.device.home_assistant")),
@@ -106,19 +107,13 @@ fn told(answer: &Answer, room: usize) -> Outcome {
     if truncated {
         attributes = "null".into();
     }
-    let details = [
-        "{\"entity_id\":",
-        &quoted(state.entity_id),
-        ",\"state\":",
-        state.state.get(),
-        ",\"attributes\":",
-        &attributes,
-        ",\"last_changed\":",
-        &raw(state.last_changed),
-        ",\"truncated\":",
-        if truncated { "true}" } else { "false}" },
-    ];
-    Outcome::Done { details: details.concat(), text: None }
+    let mut json = Object::new();
+    json.text("entity_id", state.entity_id);
+    json.raw("state", state.state.get());
+    json.raw("attributes", &attributes);
+    json.raw("last_changed", &raw(state.last_changed));
+    json.flag("truncated", truncated);
+    json.done()
 }
 
 fn strange() -> Outcome {
@@ -164,7 +159,13 @@ pub(super) fn would(host: &Host, call: &Call) -> Result<String, Outcome> {
     let order = order(host, call)?;
     let url = host.targets().home.as_ref().map(|home| place(home, &order.path));
     let url = url.map_or(String::new(), |url| ["http://", &url.authority(), &url.path].concat());
-    Ok(["{\"request\":{\"method\":\"POST\",\"url\":", &quoted(&url), ",\"body\":", &order.content, "}}"].concat())
+    let mut request = Object::new();
+    request.text("method", order.method);
+    request.text("url", &url);
+    request.raw("body", &order.content);
+    let mut json = Object::new();
+    json.raw("request", &request.end());
+    Ok(json.end())
 }
 
 #[derive(Deserialize, Serialize)]
@@ -188,7 +189,7 @@ pub(super) fn act<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
         // The service has been called by now: an answer too long to read is no failure.
         let mut changed = serde_json::from_slice::<Vec<Changed<'_>>>(&answer.content).unwrap_or_default();
         let mut room = host.result_bytes.get().saturating_sub(RESULT_FRAME_BYTES);
-        let truncated = fit(&mut changed, TOOL_LIST_ITEMS, &mut room) || answer.truncated;
+        let truncated = fit(&mut changed, TOOL_LIST_ITEMS, &mut room) || answer.cut;
         #[derive(Serialize)]
         struct Details<'a> {
             changed: Vec<Changed<'a>>,

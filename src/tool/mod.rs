@@ -30,6 +30,7 @@ pub(crate) mod fixture;
 mod gateway;
 mod home;
 mod host;
+mod json;
 pub mod lane;
 mod ledger;
 mod listed;
@@ -288,7 +289,7 @@ fn rehearse(tool: &Listed, call: &Call, host: &Host, policy: &str) -> Outcome {
     };
     match would {
         Ok(would) => {
-            let name = schema::quoted(tool.name());
+            let name = json::quoted(tool.name());
             let json = ["{\"dryRun\":true,\"tool\":", &name, ",\"wouldRun\":", &would, ",\"policy\":", policy, "}"];
             Outcome::Done { details: json.concat(), text: None }
         }

@@ -23,10 +23,10 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// A socket that can be connected to `to`.
+    /// A socket that is being connected to `to`. One for datagrams is at once, and hears nobody else.
     ///
     /// # Errors
-    /// When the kernel has none of that kind, or none for us.
+    /// When the kernel has none of that kind, or none for us, or says at once that there is no way.
     pub(super) fn open(
         to: SocketAddr,
         kind: SocketType,
@@ -36,23 +36,35 @@ impl Pipe {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(family, kind, flags, protocol)?;
+        match rustix::net::connect(&socket, &to) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(Pipe { io: Async::new_nonblocking(socket)?, until })
     }
 
-    /// Connects to `to`. A datagram socket then hears nobody else.
+    /// Waits until a stream is connected.
     ///
     /// # Errors
     /// What the network says, or that it says nothing in time.
-    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<()> {
-        match rustix::net::connect(self.io.get_ref(), &to) {
-            Err(Errno::INPROGRESS) => {}
-            said => return Ok(said?),
-        }
+    pub(super) async fn connected(&self) -> io::Result<()> {
         self.ready(true).await?;
         Ok(rustix::net::sockopt::socket_error(self.io.get_ref())??)
     }
 
-    /// Sends all of `bytes`; over a datagram socket, as one.
+    /// Sends `bytes`, few enough for a socket that has sent nothing yet.
+    ///
+    /// # Errors
+    /// What the network says.
+    pub(super) fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        match rustix::net::send(self.io.get_ref(), bytes, SendFlags::NOSIGNAL) {
+            Ok(sent) if sent == bytes.len() => Ok(()),
+            Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends all of `bytes`.
     ///
     /// # Errors
     /// What the network says, or that the peer takes nothing in time.

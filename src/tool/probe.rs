@@ -6,52 +6,48 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{SocketType, ipproto};
 use rustix::rand::{GetRandomFlags, getrandom};
-use serde::Serialize;
 
 use super::border::{Place, Who};
-use super::dns;
+use super::dns::{self, Answer, Record};
 use super::host::Host;
+use super::json::{Object, array};
 use super::pipe::{self, Pipe};
-use super::reach::{self, Fault, deadline};
+use super::reach::{self, Fault, Why, deadline};
 use super::resolve::{self, Conf};
-use super::{Call, Later, Outcome, fit};
-use crate::limits::{DATAGRAM_STRAYS, TOOL_ANSWER_ROOM, TOOL_LIST_ITEMS};
-
-#[derive(Serialize)]
-struct Check {
-    ok: bool,
-    addr: Option<IpAddr>,
-    rtt_ms: Option<f64>,
-    error: Option<&'static str>,
-}
+use super::{Call, Later, Outcome};
+use crate::limits::{DATAGRAM_STRAYS, TOOL_ANSWER_ROOM};
 
 /// `tcp_check`.
 pub(super) fn tcp<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
         let port = call.args.integer("port").and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
-        let until = deadline(call.args.count("timeout_ms").unwrap_or_default());
         let name = call.args.text("host").unwrap_or_default();
-        let reached = match reach::find(host, Who::Caller, name, port, until).await {
-            Ok(addrs) => reach::connect(&addrs, until).await,
-            Err(fault) => Err(fault),
-        };
+        let reached = reach::dial(host, Who::Caller, name, port, patience(call)).await;
+        let mut object = Object::new();
+        object.flag("ok", reached.is_ok());
         match reached {
-            Ok(reached) => Outcome::done(&Check {
-                ok: true,
-                addr: Some(reached.addr),
-                rtt_ms: Some(millis(reached.took)),
-                error: None,
-            }),
-            Err(Fault::Failed(why)) => Outcome::done(&Check { ok: false, addr: None, rtt_ms: None, error: Some(why) }),
-            Err(fault) => fault.outcome(),
+            Ok(reached) => {
+                object.text("addr", &reached.addr.to_string());
+                object.raw("rtt_ms", &millis(reached.took));
+            }
+            Err(Fault(Why::Failed, why)) => object.text("error", why),
+            Err(fault) => return fault.outcome(),
         }
+        object.done()
     })
 }
 
-/// Milliseconds, to a hundredth.
-#[allow(clippy::cast_precision_loss, reason = "below 2^53")]
-fn millis(span: Duration) -> f64 {
-    (span.as_micros() / 10) as f64 / 100.0
+/// The moment at which the caller gives up.
+fn patience(call: &Call) -> Instant {
+    deadline(call.args.count("timeout_ms").unwrap_or_default())
+}
+
+/// Milliseconds, to a hundredth, as JSON.
+fn millis(span: Duration) -> String {
+    let hundredths = span.as_micros() as u64 / 10;
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    let point = if part < 10 { ".0" } else { "." };
+    [&whole.to_string(), point, &part.to_string()].concat()
 }
 
 /// Whether the kernel lets us send echo requests, which it does for groups that a setting names.
@@ -59,8 +55,9 @@ fn millis(span: Duration) -> f64 {
 /// # Errors
 /// Names the setting.
 pub(super) fn may_ping(_host: &Host) -> Result<(), String> {
+    // Nobody hears of it: a datagram socket is connected without a word.
     let any = |addr: IpAddr| echo_socket(SocketAddr::new(addr, 0), Instant::now()).is_ok();
-    if any(Ipv4Addr::UNSPECIFIED.into()) || any(Ipv6Addr::UNSPECIFIED.into()) {
+    if any(Ipv4Addr::LOCALHOST.into()) || any(Ipv6Addr::LOCALHOST.into()) {
         return Ok(());
     }
     Err(String::from(
@@ -73,39 +70,33 @@ fn echo_socket(to: SocketAddr, until: Instant) -> io::Result<Pipe> {
     Pipe::open(to, SocketType::DGRAM, Some(protocol), until)
 }
 
-#[derive(Serialize)]
-struct Echoes {
-    addr: IpAddr,
-    sent: usize,
-    received: usize,
-    rtt_ms: Vec<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'static str>,
-}
-
 /// `ping`.
 pub(super) fn ping<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
-        let wait = call.args.count("timeout_ms").unwrap_or_default();
         let name = call.args.text("host").unwrap_or_default();
-        let to = match reach::find(host, Who::Caller, name, 0, deadline(wait)).await {
+        let to = match reach::find(host, Who::Caller, name, 0, patience(call)).await {
             Ok(addrs) => addrs.first().copied().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()),
             Err(fault) => return fault.outcome(),
         };
-        let mut echoes = Echoes { addr: to.ip(), sent: 0, received: 0, rtt_ms: Vec::new(), error: None };
-        for _ in 0..call.args.count("count").unwrap_or_default() {
-            echoes.sent += 1;
-            match echo(to, deadline(wait)).await {
-                Ok(took) => echoes.rtt_ms.push(millis(took)),
+        let mut object = Object::new();
+        object.text("addr", &to.ip().to_string());
+        let mut times = Vec::new();
+        let mut sent = 0_usize;
+        while sent < call.args.count("count").unwrap_or_default() {
+            sent = sent.saturating_add(1);
+            match echo(to, patience(call)).await {
+                Ok(took) => times.push(millis(took)),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(error) => {
-                    echoes.error = Some(pipe::said(&error));
+                    object.text("error", pipe::said(&error));
                     break;
                 }
             }
         }
-        echoes.received = echoes.rtt_ms.len();
-        Outcome::done(&echoes)
+        object.raw("sent", &sent.to_string());
+        object.raw("received", &times.len().to_string());
+        object.raw("rtt_ms", &array(&times, usize::MAX).0);
+        object.done()
     })
 }
 
@@ -113,102 +104,112 @@ pub(super) fn ping<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 async fn echo(to: SocketAddr, until: Instant) -> io::Result<Duration> {
     let (request, reply) = if to.is_ipv4() { (8, 0) } else { (128, 129) };
     let pipe = echo_socket(to, until)?;
-    pipe.connect(to).await?;
-    // Type, code, checksum, identifier, sequence number, and content that nobody guesses.
-    let mut message = [0; 24];
-    let _ = getrandom(&mut message[8..], GetRandomFlags::NONBLOCK);
-    message[0] = request;
+    // Content that nobody guesses, after type, code, checksum, identifier and sequence number.
+    let mut content = [0; 16];
+    let _ = getrandom(&mut content, GetRandomFlags::NONBLOCK);
     let start = Instant::now();
-    pipe.send(&message).await?;
+    pipe.put(&[&[request, 0, 0, 0, 0, 0, 0, 0], &content[..]].concat())?;
     let mut buffer = [0; 64];
     for _ in 0..DATAGRAM_STRAYS {
         let length = pipe.read(&mut buffer).await?;
         let heard = buffer.get(..length).unwrap_or_default();
-        if heard.first() == Some(&reply) && heard.get(8..) == message.get(8..) {
+        if heard.first() == Some(&reply) && heard.get(8..) == Some(&content) {
             return Ok(start.elapsed());
         }
     }
     Err(io::ErrorKind::TimedOut.into())
 }
 
-#[derive(Serialize)]
-struct Found {
-    answers: Vec<Row>,
-    rcode: &'static str,
-    server: String,
-    elapsed_ms: f64,
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    r#type: &'static str,
-    ttl_s: u32,
-    value: String,
-}
-
 /// `dns_lookup`.
 pub(super) fn lookup<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
-        match look(host, call).await {
-            Ok(found) => Outcome::done(&found),
+        let start = Instant::now();
+        let found = match question(host, call) {
+            Ok(question) => look(host, call, &question, patience(call)).await,
+            Err(fault) => Err(fault),
+        };
+        match found {
+            Ok((answer, server)) => details(answer, server, start.elapsed(), host.result_bytes.get()),
             Err(fault) => fault.outcome(),
         }
     })
 }
 
-async fn look(host: &Host, call: &Call) -> Result<Found, Fault> {
-    let start = Instant::now();
-    let until = deadline(call.args.count("timeout_ms").unwrap_or_default());
-    let word = call.args.text("type").unwrap_or_default();
-    let kind = dns::KINDS.iter().find(|(known, _)| *known == word).map_or(dns::A, |(_, kind)| *kind);
-    let name = match Place::read(call.args.text("name").unwrap_or_default()).map_err(Fault::Forbidden)? {
-        Place::Name(name) => name,
-        Place::Addr(addr) if word == "PTR" => dns::reverse(addr),
-        Place::Addr(_) => return Err(Fault::Failed("name: an address has no records but PTR")),
-    };
-    let (answer, server) = match call.args.text("server") {
-        Some(server) => {
-            let servers = reach::find(host, Who::Caller, server, resolve::DNS_PORT, until).await?;
-            asked(resolve::ask(&Conf::default(), &servers, &name, kind, until).await)?
-        }
-        None => match resolve::known(&host.root, &name).map_err(Fault::Failed)? {
-            Some(addrs) if matches!(kind, dns::A | dns::AAAA) => (noted(name, &addrs), String::from("hosts")),
-            _ => {
-                let conf = Conf::read(&host.root);
-                asked(resolve::ask(&conf, &conf.servers, &name, kind, until).await)?
-            }
-        },
-    };
-    let mut answers: Vec<Row> = answer.records.into_iter().filter_map(row).collect();
-    if server == "hosts" {
-        answers.retain(|row| row.r#type == word);
-    }
-    let mut room = host.result_bytes.get().saturating_sub(TOOL_ANSWER_ROOM);
-    let truncated = fit(&mut answers, TOOL_LIST_ITEMS, &mut room);
-    Ok(Found { answers, rcode: rcode(answer.rcode), server, elapsed_ms: millis(start.elapsed()), truncated })
+/// What is looked up.
+struct Question {
+    name: String,
+    kind: u16,
+    /// What is known without asking a name server.
+    known: Option<Vec<IpAddr>>,
 }
 
-fn asked(said: Result<(dns::Answer, SocketAddr), &'static str>) -> Result<(dns::Answer, String), Fault> {
-    said.map(|(answer, server)| (answer, server.ip().to_string())).map_err(Fault::Failed)
+fn question(host: &Host, call: &Call) -> Result<Question, Fault> {
+    let word = call.args.text("type").unwrap_or_default();
+    let kind = dns::KINDS.iter().find(|(known, _)| *known == word).map_or(dns::A, |(_, kind)| *kind);
+    let name = match Place::read(call.args.text("name").unwrap_or_default()) {
+        Ok(Place::Name(name)) => name,
+        Ok(Place::Addr(addr)) if word == "PTR" => dns::reverse(addr),
+        Ok(Place::Addr(_)) => return Err(Fault(Why::Failed, "name: an address has no records but PTR")),
+        Err(rule) => return Err(Fault(Why::Forbidden, rule)),
+    };
+    let mut known = None;
+    if call.args.text("server").is_none() {
+        known = resolve::known(&host.root, &name).map_err(|why| Fault(Why::Failed, why))?;
+        known = known.filter(|_| matches!(kind, dns::A | dns::AAAA));
+    }
+    Ok(Question { name, kind, known })
+}
+
+async fn look(
+    host: &Host,
+    call: &Call,
+    question: &Question,
+    until: Instant,
+) -> Result<(Answer, Option<IpAddr>), Fault> {
+    let Question { name, kind, known } = question;
+    if let Some(addrs) = known {
+        return Ok((noted(name, *kind, addrs), None));
+    }
+    let mut conf = Conf::read(&host.root);
+    if let Some(server) = call.args.text("server") {
+        conf.servers = reach::find(host, Who::Caller, server, resolve::DNS_PORT, until).await?;
+    }
+    match resolve::ask(&conf, name, *kind, until).await {
+        Ok((answer, server)) => Ok((answer, Some(server.ip()))),
+        Err(why) => Err(Fault(Why::Failed, why)),
+    }
 }
 
 /// What is known without asking, in the shape of an answer.
-fn noted(name: String, addrs: &[IpAddr]) -> dns::Answer {
-    let record = |addr: &IpAddr| dns::Record {
-        name: name.clone(),
-        kind: if addr.is_ipv4() { dns::A } else { dns::AAAA },
-        ttl: 0,
-        value: addr.to_string(),
-        addr: Some(*addr),
-    };
-    dns::Answer { records: addrs.iter().map(record).collect(), ..dns::Answer::default() }
+fn noted(name: &str, kind: u16, addrs: &[IpAddr]) -> Answer {
+    let mut answer = Answer::default();
+    for addr in addrs.iter().filter(|addr| addr.is_ipv4() == (kind == dns::A)) {
+        let (name, value) = (name.to_owned(), addr.to_string());
+        answer.records.push(Record { name, kind, ttl: 0, value, addr: None });
+    }
+    answer
 }
 
-fn row(record: dns::Record) -> Option<Row> {
-    let (word, _) = dns::KINDS.iter().find(|(_, kind)| *kind == record.kind)?;
-    Some(Row { name: record.name, r#type: word, ttl_s: record.ttl, value: record.value })
+fn details(answer: Answer, server: Option<IpAddr>, took: Duration, room: usize) -> Outcome {
+    let rows: Vec<String> = answer.records.iter().map(row).collect();
+    let (rows, cut) = array(&rows, room.saturating_sub(TOOL_ANSWER_ROOM));
+    let mut object = Object::new();
+    object.raw("answers", &rows);
+    object.text("rcode", rcode(answer.rcode));
+    object.text("server", &server.map_or_else(|| String::from("hosts"), |server| server.to_string()));
+    object.raw("elapsed_ms", &millis(took));
+    object.flag("truncated", cut);
+    object.done()
+}
+
+fn row(record: &Record) -> String {
+    let word = dns::KINDS.iter().find(|(_, kind)| *kind == record.kind).map_or("", |(word, _)| *word);
+    let mut row = Object::new();
+    row.text("name", &record.name);
+    row.text("type", word);
+    row.raw("ttl_s", &record.ttl.to_string());
+    row.text("value", &record.value);
+    row.end()
 }
 
 /// Source: RFC 1035 §4.1.1.

@@ -13,25 +13,34 @@ use super::pipe::{self, Pipe};
 use super::{Outcome, network, resolve};
 use crate::gate::peer::Net;
 
-/// Why there is no connection, in words for the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// A rule is against it.
-    Forbidden(&'static str),
+/// Why there is no connection, or no answer over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
     /// The world is not so.
-    Failed(&'static str),
+    Failed,
+    /// A rule is against it.
+    Forbidden,
     /// What was asked cannot be.
-    Input(&'static str),
+    Input,
 }
 
+/// The same in words for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault(pub Why, pub &'static str);
+
 impl Fault {
-    /// The soft failure that a tool answers with.
+    /// What a tool answers then.
     pub(super) fn outcome(self) -> Outcome {
-        match self {
-            Fault::Forbidden(rule) => Outcome::soft("forbidden", rule),
-            Fault::Failed(why) => Outcome::soft("error", why),
-            Fault::Input(why) => Outcome::Input(String::from(why)),
+        match self.0 {
+            Why::Failed => Outcome::soft("error", self.1),
+            Why::Forbidden => Outcome::soft("forbidden", self.1),
+            Why::Input => Outcome::Input(String::from(self.1)),
         }
+    }
+
+    /// What the network said.
+    pub(super) fn of(error: io::Error) -> Fault {
+        Fault(Why::Failed, pipe::said(&error))
     }
 }
 
@@ -51,7 +60,7 @@ async fn border(host: &Host, who: Who) -> Result<Border, Fault> {
     if who != Who::Operator {
         border.allow.clone_from(&targets.allow);
         let Some((net, _)) = network::ask(host).await else {
-            return Err(Fault::Failed("the kernel did not say in time which networks this device is on"));
+            return Err(Fault(Why::Failed, "the kernel did not say in time which networks this device is on"));
         };
         let addrs = net.links.into_iter().flat_map(|link| link.addrs);
         // A prefix of nothing is no network that a device could be on.
@@ -71,18 +80,21 @@ pub(super) async fn find(
     port: u16,
     until: Instant,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let place = Place::read(name).map_err(Fault::Forbidden)?;
+    let place = Place::read(name).map_err(|rule| Fault(Why::Forbidden, rule))?;
     let border = border(host, who).await?;
     let (addrs, literal) = match place {
         Place::Addr(addr) => (vec![addr], true),
-        Place::Name(name) => (resolve::addresses(&host.root, &name, until).await.map_err(Fault::Failed)?, false),
+        Place::Name(name) => match resolve::addresses(&host.root, &name, until).await {
+            Ok(addrs) => (addrs, false),
+            Err(why) => return Err(Fault(Why::Failed, why)),
+        },
     };
     let mut good = Vec::new();
-    let mut against = Fault::Failed("no such name");
+    let mut against = Fault(Why::Failed, "no such name");
     for addr in addrs {
         match border.judge(addr, port, literal) {
             Ok(()) => good.push(SocketAddr::new(addr.to_canonical(), port)),
-            Err(rule) if matches!(against, Fault::Failed(_)) => against = Fault::Forbidden(rule),
+            Err(rule) if against.0 == Why::Failed => against = Fault(Why::Forbidden, rule),
             Err(_) => {}
         }
     }
@@ -99,29 +111,28 @@ pub(super) struct Reached {
     pub took: Duration,
 }
 
-/// Connects to the first of `addrs` that answers; each has its share of the time that is left.
+/// Connects to the first of the addresses that [`find`] finds that answers; each has its share of the time that is left.
 ///
 /// # Errors
-/// What the network says of the last one.
-pub(super) async fn connect(addrs: &[SocketAddr], until: Instant) -> Result<Reached, Fault> {
-    let mut why = "no answer in time";
-    for (at, addr) in addrs.iter().enumerate() {
+/// Those of [`find`], and what the network says of the last address.
+pub(super) async fn dial(host: &Host, who: Who, name: &str, port: u16, until: Instant) -> Result<Reached, Fault> {
+    let addrs = find(host, who, name, port, until).await?;
+    let mut why = io::Error::from(io::ErrorKind::TimedOut);
+    let mut shares = addrs.len() as u32;
+    for addr in addrs {
         let start = Instant::now();
-        let shares = u32::try_from(addrs.len() - at).unwrap_or(1);
         let share = start + until.saturating_duration_since(start) / shares;
-        match dial(*addr, share).await {
-            Ok(mut pipe) => {
-                pipe.until = until;
-                return Ok(Reached { pipe, addr: addr.ip(), took: start.elapsed() });
-            }
-            Err(error) => why = pipe::said(&error),
+        shares = shares.saturating_sub(1).max(1);
+        match Pipe::open(addr, SocketType::STREAM, None, share) {
+            Ok(mut pipe) => match pipe.connected().await {
+                Ok(()) => {
+                    pipe.until = until;
+                    return Ok(Reached { pipe, addr: addr.ip(), took: start.elapsed() });
+                }
+                Err(error) => why = error,
+            },
+            Err(error) => why = error,
         }
     }
-    Err(Fault::Failed(why))
-}
-
-async fn dial(addr: SocketAddr, until: Instant) -> io::Result<Pipe> {
-    let pipe = Pipe::open(addr, SocketType::STREAM, None, until)?;
-    pipe.connect(addr).await?;
-    Ok(pipe)
+    Err(Fault::of(why))
 }

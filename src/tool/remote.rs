@@ -9,8 +9,9 @@ use super::border::Who;
 use super::child::Kept;
 use super::fetch::{self, Answer, Request};
 use super::fields::{Field, json};
+use super::json::{Object, quoted};
 use super::reach::deadline;
-use super::schema::{Args, quoted};
+use super::schema::Args;
 use super::targets::Hidden;
 use super::telling::{self, Keys, Output};
 use super::template::{Template, Unfilled};
@@ -228,21 +229,25 @@ fn encode(value: &str, out: &mut String) -> Result<(), String> {
 pub(super) fn would(service: &Service, fields: &[Field], args: &Args) -> Result<String, String> {
     let planned = plan(service, fields, args)?;
     let url = ["http://", &service.host, ":", &service.port.to_string(), &planned.path].concat();
-    let mut out =
-        ["{\"request\":{\"method\":\"", service.method, "\",\"url\":", &quoted(&url), ",\"headers\":{"].concat();
-    let hidden = service.fields.iter().filter(|(_, value)| matches!(value, FieldValue::Hidden(_)));
-    let shown = planned.fields.iter().map(|(name, value)| (name, value.as_str()));
-    for (at, (name, value)) in shown.chain(hidden.map(|(name, _)| (name, "(secret)"))).enumerate() {
-        out.extend([if at > 0 { "," } else { "" }, &quoted(name), ":", &quoted(value)]);
+    let mut headers = Object::new();
+    for (name, value) in &planned.fields {
+        headers.text(name, value);
     }
-    out.push('}');
+    for (name, _) in service.fields.iter().filter(|(_, value)| matches!(value, FieldValue::Hidden(_))) {
+        headers.text(name, "(secret)");
+    }
+    let mut request = Object::new();
+    request.text("method", service.method);
+    request.text("url", &url);
+    request.raw("headers", &headers.end());
     match &service.body {
         Body::None => {}
-        Body::Json(_) => out.extend([",\"body\":", &planned.content]),
-        Body::Text(_) => out.extend([",\"body\":", &quoted(&planned.content)]),
+        Body::Json(_) => request.raw("body", &planned.content),
+        Body::Text(_) => request.text("body", &planned.content),
     }
-    out.push_str("}}");
-    Ok(out)
+    let mut json = Object::new();
+    json.raw("request", &request.end());
+    Ok(json.end())
 }
 
 /// Asks the service.
@@ -251,14 +256,13 @@ pub(super) async fn run(declared: &Declared, service: &Service, host: &Host, cal
         Ok(planned) => planned,
         Err(text) => return Outcome::Input(text),
     };
-    let mut fields: Vec<(String, Vec<u8>)> =
-        planned.fields.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+    let mut fields = planned.fields;
     for (name, value) in &service.fields {
         if let FieldValue::Hidden(hidden) = value {
             let Some(secret) = hidden.reveal() else {
                 return Outcome::soft("error", "a secret of this tool has not been read");
             };
-            fields.push((name.clone(), secret.to_vec()));
+            fields.push((name.clone(), String::from_utf8_lossy(secret).into_owned()));
         }
     }
     let literal = if service.host.contains(':') { ["[", &service.host, "]"].concat() } else { service.host.clone() };
@@ -267,13 +271,13 @@ pub(super) async fn run(declared: &Declared, service: &Service, host: &Host, cal
         who: Who::Operator,
         method: service.method,
         url: Url { host: literal, port: service.port, path: planned.path },
-        fields,
+        fields: &fields,
         content: planned.content.as_bytes(),
         most: service.output_bytes,
         until: deadline(usize::try_from(declared.timeout_ms).unwrap_or(usize::MAX)),
     };
     match fetch::fetch(host, request).await {
-        Ok(answer) => told(service, answer, began.elapsed().as_millis(), host.result_bytes.get()),
+        Ok((answer, _)) => told(service, answer, began.elapsed().as_millis(), host.result_bytes.get()),
         Err(fault) => fault.outcome(),
     }
 }
@@ -284,8 +288,7 @@ fn told(service: &Service, answer: Answer, took_ms: u128, room: usize) -> Outcom
     let kind = kind.map(|(_, value)| String::from_utf8_lossy(value.get(..RESULT_FRAME_BYTES / 8).unwrap_or(value)));
     let kept = answer.content.len() as u64;
     let total = answer.total.unwrap_or(kept);
-    let content =
-        Kept { bytes: answer.content, total, dropped: u64::from(answer.truncated).max(total.saturating_sub(kept)) };
+    let content = Kept { bytes: answer.content, total, dropped: u64::from(answer.cut).max(total.saturating_sub(kept)) };
     let keys = Keys { text: "body", base64: "bodyBase64" };
     let bad = answer.status >= 400;
     // A service that refuses says so in its own words, whatever it was expected to say.
@@ -297,16 +300,17 @@ fn told(service: &Service, answer: Answer, took_ms: u128, room: usize) -> Outcom
         Some(wrong) => Some(["the service answered ", wrong].concat()),
         None => None,
     };
-    let mut json = String::from("{");
+    let mut json = Object::new();
     if let Some(failure) = &failure {
-        json.extend(["\"status\":\"error\",\"error\":", &quoted(failure), ","]);
+        json.text("status", "error");
+        json.text("error", failure);
     }
-    json.extend(["\"httpStatus\":", &status]);
+    json.raw("httpStatus", &status);
     if let Some(kind) = kind {
-        json.extend([",\"contentType\":", &quoted(&kind)]);
+        json.text("contentType", &kind);
     }
-    json.extend([",\"", told.key, "\":", &told.json]);
-    json.extend([",\"truncated\":", if told.cut { "true" } else { "false" }]);
-    json.extend([",\"durationMs\":", &took_ms.to_string(), "}"]);
-    Outcome::Done { details: json, text: None }
+    json.raw(told.key, &told.json);
+    json.flag("truncated", told.cut);
+    json.raw("durationMs", &took_ms.to_string());
+    json.done()
 }

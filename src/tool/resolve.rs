@@ -162,7 +162,7 @@ pub(super) async fn addresses(root: &Root, name: &str, until: Instant) -> Result
         for kind in [dns::A, dns::AAAA] {
             // Some routers drop the second question: then what the first one gave must do, and soon.
             let until = if addrs.is_empty() { until } else { until.min(Instant::now() + left(until) / 4) };
-            match ask(&conf, &conf.servers, &candidate, kind, until).await {
+            match ask(&conf, &candidate, kind, until).await {
                 Ok((answer, _)) if answer.rcode == 0 => {
                     addrs.extend(dns::follow(&answer, &candidate));
                     why = "the name has no address";
@@ -184,26 +184,25 @@ fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }
 
-/// Asks `servers` for records of `kind` of `name`, one after another, until one answers that there are some, or none, or
+/// Asks the name servers for records of `kind` of `name`, one after another, until one answers that there are some, or none, or
 /// no such name. Who answered comes with the answer.
 ///
 /// # Errors
 /// That nobody answered in time.
 pub(super) async fn ask(
     conf: &Conf,
-    servers: &[SocketAddr],
     name: &str,
     kind: u16,
     until: Instant,
 ) -> Result<(Answer, SocketAddr), &'static str> {
     let mut failed = None;
-    let turns = servers.iter().cycle().take(servers.len() * conf.attempts);
-    for (turn, server) in turns.enumerate() {
-        let turns_left = u32::try_from(servers.len() * conf.attempts - turn).unwrap_or(1);
-        let share = Duration::from_secs(conf.timeout).min(left(until) / turns_left);
-        if share.is_zero() {
+    let mut turns = conf.servers.len().saturating_mul(conf.attempts) as u32;
+    for server in conf.servers.iter().cycle() {
+        let share = Duration::from_secs(conf.timeout).min(left(until) / turns.max(1));
+        if turns == 0 || share.is_zero() {
             break;
         }
+        turns = turns.saturating_sub(1);
         match exchange(*server, name, kind, Instant::now() + share).await {
             Some(answer) if matches!(answer.rcode, 0 | 3) => return Ok((answer, *server)),
             Some(answer) => failed = Some((answer, *server)),
@@ -221,8 +220,7 @@ async fn exchange(server: SocketAddr, name: &str, kind: u16, until: Instant) -> 
     let mut question = dns::question(u16::from_be_bytes(id), name, kind)?;
     let mut buffer = vec![0; DNS_BYTES];
     let pipe = Pipe::open(server, SocketType::DGRAM, None, until).ok()?;
-    pipe.connect(server).await.ok()?;
-    pipe.send(&question).await.ok()?;
+    pipe.put(&question).ok()?;
     for _ in 0..DATAGRAM_STRAYS {
         let length = pipe.read(&mut buffer).await.ok()?;
         match dns::read(buffer.get(..length)?, &question) {
@@ -232,21 +230,22 @@ async fn exchange(server: SocketAddr, name: &str, kind: u16, until: Instant) -> 
             Err(Fault::Malformed) => return None,
         }
     }
+    drop(pipe);
     let pipe = Pipe::open(server, SocketType::STREAM, None, until).ok()?;
-    pipe.connect(server).await.ok()?;
-    let length = u16::try_from(question.len()).ok()?.to_be_bytes();
-    question.splice(..0, length);
-    pipe.send(&question).await.ok()?;
-    let mut filled = 0;
-    loop {
-        filled += pipe.read(buffer.get_mut(filled..)?).await.ok().filter(|length| *length > 0)?;
-        let Some(length) = buffer.first_chunk::<2>().filter(|_| filled >= 2) else { continue };
-        let end = 2 + usize::from(u16::from_be_bytes(*length));
-        if filled >= end {
-            return dns::read(buffer.get(2..end)?, question.get(2..)?).ok().filter(|answer| !answer.cut);
+    pipe.connected().await.ok()?;
+    // Over a stream a message comes after its length.
+    question.splice(..0, u16::try_from(question.len()).ok()?.to_be_bytes());
+    pipe.put(&question).ok()?;
+    let (mut filled, mut end) = (0_usize, 2);
+    while filled < end {
+        // A message longer than the buffer is given up at its end: reading into nothing gives nothing.
+        let length = pipe.read(buffer.get_mut(filled..)?).await.ok().filter(|length| *length > 0)?;
+        filled = filled.saturating_add(length);
+        if let Some(length) = buffer.first_chunk().filter(|_| filled >= 2) {
+            end = usize::from(u16::from_be_bytes(*length)).saturating_add(2);
         }
-        // A longer answer than the buffer holds is given up when nothing more fits: reading into nothing gives 0.
     }
+    dns::read(buffer.get(2..end)?, question.get(2..)?).ok().filter(|answer| !answer.cut)
 }
 
 #[cfg(test)]

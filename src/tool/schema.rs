@@ -11,6 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::json::quoted;
 use super::shape::Shape;
 use crate::limits::{TOOL_NAME_ECHO_CHARS, TOOL_OBJECT_BYTES, TOOL_TEXT_CHARS};
 
@@ -203,21 +204,28 @@ pub(super) fn unknown(name: &str, known: &[&str]) -> String {
 /// The slices of `args` that are called as in `names`, in that order, and the first key that is none of them. What is no
 /// object has no keys.
 pub(super) fn slices<'a>(names: &[&str], args: Option<&'a RawValue>) -> (Vec<Option<&'a RawValue>>, Option<String>) {
-    let mut found = Found { names, raw: vec![None; names.len()], unknown: None };
+    let (mut found, mut stranger) = (vec![None; names.len()], None);
     if let Some(raw) = args.filter(|raw| raw.get().trim_start().starts_with('{')) {
-        // The text was valid JSON when it became a `RawValue`, so this cannot fail; if it did, nothing was found.
-        let _ = serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut found);
+        members(raw.get(), &mut |key, value| {
+            match names.iter().position(|name| name.as_bytes() == key).and_then(|at| found.get_mut(at)) {
+                Some(slot) => *slot = Some(value),
+                None => {
+                    stranger.get_or_insert_with(|| {
+                        let head = key.get(..TOOL_NAME_ECHO_CHARS.saturating_mul(4)).unwrap_or(key);
+                        String::from_utf8_lossy(head).into_owned()
+                    });
+                }
+            }
+            Some(())
+        });
     }
-    (found.raw, found.unknown)
+    (found, stranger)
 }
 
-struct Found<'a, 'n> {
-    names: &'n [&'n str],
-    raw: Vec<Option<&'a RawValue>>,
-    unknown: Option<String>,
-}
+/// Hands every member of an object to a function, as its key and a slice of raw JSON, until that returns `None`.
+struct Members<'f, 'de>(&'f mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>);
 
-impl<'de> Visitor<'de> for &mut Found<'de, '_> {
+impl<'de> Visitor<'de> for Members<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,24 +234,18 @@ impl<'de> Visitor<'de> for &mut Found<'de, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(Bytes)? {
-            match self.names.iter().position(|name| name.as_bytes() == &*key) {
-                Some(at) => {
-                    let value = map.next_value()?;
-                    if let Some(slot) = self.raw.get_mut(at) {
-                        *slot = Some(value);
-                    }
-                }
-                None => {
-                    self.unknown.get_or_insert_with(|| {
-                        let head = key.get(..TOOL_NAME_ECHO_CHARS.saturating_mul(4)).unwrap_or(&key);
-                        String::from_utf8_lossy(head).into_owned()
-                    });
-                    map.next_value::<IgnoredAny>()?;
-                }
+            if (self.0)(&key, map.next_value()?).is_none() {
+                break;
             }
         }
         Ok(())
     }
+}
+
+/// Reads the object in `raw`. That was valid JSON when it became a [`RawValue`], so this cannot fail; if it did, what
+/// follows was not found.
+fn members<'de>(raw: &'de str, each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>) {
+    let _ = serde_json::Deserializer::from_str(raw).deserialize_map(Members(each));
 }
 
 /// A string as bytes: unlike `str` this takes an escaped lone surrogate, which JSON allows and UTF-8 does not.
@@ -322,11 +324,7 @@ impl Kind {
                 Err(format!("must be at most {bytes_max} bytes").into())
             }
             Kind::Object { .. } => Ok(Some(Value::Raw(raw.into()))),
-            Kind::Pairs { items_max, chars_max } => {
-                let mut pairs = Pairs { items_max, chars_max, pairs: Vec::new(), wrong: None };
-                let _ = serde_json::Deserializer::from_str(raw).deserialize_map(&mut pairs);
-                pairs.wrong.map_or(Ok(Some(Value::Pairs(pairs.pairs))), Err)
-            }
+            Kind::Pairs { items_max, chars_max } => pairs(raw, items_max, chars_max),
             Kind::Text { min, max, shape } => {
                 let mut text = text(raw, max)?;
                 if lenient {
@@ -385,6 +383,25 @@ fn number(raw: &str) -> Result<i64, Wrong> {
     number.and_then(cut).ok_or(Wrong::from("must be a number"))
 }
 
+fn pairs(raw: &str, items_max: usize, chars_max: usize) -> Result<Option<Value>, Wrong> {
+    let (mut pairs, mut wrong) = (Vec::new(), None);
+    members(raw, &mut |key, value| {
+        if pairs.len() == items_max {
+            wrong = Some(format!("must have at most {items_max} members").into());
+            return None;
+        }
+        match text(value.get(), chars_max) {
+            Ok(text) => pairs.push((String::from_utf8_lossy(key).into_owned(), text)),
+            Err(Wrong::Junk(words) | Wrong::Large(words)) => {
+                wrong = Some(["each member ", &words].concat().into());
+                return None;
+            }
+        }
+        Some(())
+    });
+    wrong.map_or(Ok(Some(Value::Pairs(pairs))), Err)
+}
+
 fn texts(raw: &str, items_max: usize, chars_max: usize, lenient: bool) -> Result<Vec<String>, Wrong> {
     if lenient && raw.starts_with('"') {
         return Ok(vec![text(raw, chars_max)?]);
@@ -429,37 +446,6 @@ impl<'de> Visitor<'de> for &mut List {
     }
 }
 
-struct Pairs {
-    items_max: usize,
-    chars_max: usize,
-    pairs: Vec<(String, String)>,
-    wrong: Option<Wrong>,
-}
-
-impl<'de> Visitor<'de> for &mut Pairs {
-    type Value = ();
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key_seed(Bytes)? {
-            let raw = map.next_value::<&RawValue>()?;
-            if self.pairs.len() == self.items_max {
-                self.wrong = Some(format!("must have at most {} members", self.items_max).into());
-                return Ok(());
-            }
-            match text(raw.get(), self.chars_max) {
-                Ok(text) => self.pairs.push((String::from_utf8_lossy(&key).into_owned(), text)),
-                Err(Wrong::Junk(wrong) | Wrong::Large(wrong)) => {
-                    self.wrong = Some(format!("each member {wrong}").into());
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The JSON Schema (2020-12) of `params`; `closed` refuses undeclared arguments.
 pub(super) fn json(params: &[Param], closed: bool) -> String {
     let rows = params.iter().map(|param| (param.name, param.kind.json(), param.about, param.required));
@@ -489,10 +475,6 @@ pub(super) fn document(closed: bool, rows: Vec<(&str, String, &str, bool)>) -> S
     }
     out.push('}');
     out
-}
-
-pub(super) fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 impl Kind {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::base64;
 use super::child::Kept;
-use super::schema::quoted;
+use super::json::quoted;
 
 /// How output is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,16 +55,19 @@ impl Url {
     /// The path that a `Location` of this URL's answer leads to. `None`: to another host, port or scheme, or nowhere that
     /// is plain to see.
     pub fn follow(&self, location: &str) -> Option<String> {
-        let location = location.split('#').next()?;
-        let whole = match location.as_bytes() {
-            [b'/', b'/', ..] => ["http:", location].concat(),
-            [b'/', ..] => ["http://", &self.authority(), location].concat(),
-            [b'?', ..] => {
-                let path = self.path.split('?').next().unwrap_or_default();
-                ["http://", &self.authority(), path, location].concat()
+        let mut whole = String::from("http:");
+        match location.as_bytes() {
+            [b'/', b'/', ..] => {}
+            [b'/' | b'?', ..] => {
+                whole.push_str("//");
+                whole.push_str(&self.authority());
+                if location.starts_with('?') {
+                    whole.push_str(self.path.split('?').next().unwrap_or_default());
+                }
             }
-            _ => location.to_owned(),
-        };
+            _ => whole.clear(),
+        }
+        whole.push_str(location);
         let next = Url::read(&whole).ok()?;
         (next.port == self.port && next.host.eq_ignore_ascii_case(&self.host)).then_some(next.path)
     }
