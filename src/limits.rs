@@ -413,6 +413,13 @@ pub const CHILD_LIMIT_CEILING: u64 = 100_000;
 /// The most that limits in bytes may say.
 pub const CHILD_BYTES_CEILING: u64 = 1024 * 1024 * MIB as u64;
 
+/// Bytes kept of what the service manager says; the state of some hundred services. The rest is dropped from the middle.
+pub const MANAGER_OUTPUT_BYTES: usize = 64 * KIB;
+/// Seconds that the service manager may take for one question, a restart included; then the call fails softly.
+pub const MANAGER_SECS: u64 = 25;
+/// Milliseconds since boot before which `device_reboot` refuses: whoever asks in a loop must not keep a device from coming up.
+pub const REBOOT_REST_MS: i64 = 600_000;
+
 // tool: sessions.
 
 /// Sessions the gateway remembers. Beyond it the one used longest ago is forgotten.

@@ -41,7 +41,7 @@ use crate::wire::upgrade;
 pub struct Gateway {
     pub(super) gate: RefCell<Gate>,
     settings: RefCell<Settings>,
-    pub(super) host: Host,
+    pub(super) host: Rc<Host>,
     /// How often the secrets in force changed.
     era: Cell<u64>,
     pub(super) started: Instant,
@@ -87,7 +87,7 @@ impl Gateway {
             Gateway {
                 gate: RefCell::new(Gate::new(regime.rules)),
                 settings: RefCell::new(regime.settings),
-                host,
+                host: host.shared(),
                 era: Cell::default(),
                 started: Instant::now(),
                 monitor: Monitor::default(),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use rustix::time::{ClockId, clock_gettime};
 use smol::LocalExecutor;
@@ -98,6 +98,10 @@ pub struct Host {
     pub(super) aside: Aside,
     /// Addresses that no caller may have reached, with the rule. Tests replace it: their servers are on the loopback.
     pub(super) forbidden: fn(IpAddr) -> Option<&'static str>,
+    /// Itself, for work that goes on after a call; nothing where nobody runs such work.
+    pub(super) itself: Weak<Host>,
+    /// Whether a restart of the device is under way.
+    pub(super) rebooting: Cell<bool>,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -121,6 +125,8 @@ impl Host {
             probes: Probes::default(),
             aside: Aside::default(),
             forbidden,
+            itself: Weak::new(),
+            rebooting: Cell::default(),
             agents: RefCell::default(),
             main_key: RefCell::new(String::from("main")),
         };
@@ -148,6 +154,11 @@ impl Host {
         drop(lanes);
         *self.declared.borrow_mut() = declared;
         *self.targets.borrow_mut() = targets;
+    }
+
+    /// This host, so that work that outlives a call can find it.
+    pub fn shared(self) -> Rc<Host> {
+        Rc::new_cyclic(|itself| Host { itself: itself.clone(), ..self })
     }
 
     /// Replaces the configured agents, after a reload.

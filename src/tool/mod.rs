@@ -34,6 +34,7 @@ mod json;
 pub mod lane;
 mod ledger;
 mod listed;
+mod manager;
 mod mounts;
 mod netfiles;
 mod netlink;

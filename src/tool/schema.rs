@@ -244,7 +244,7 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
 
 /// Reads the object in `raw`. That was valid JSON when it became a [`RawValue`], so this cannot fail; if it did, what
 /// follows was not found.
-fn members<'de>(raw: &'de str, each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>) {
+pub(super) fn members<'de>(raw: &'de str, each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>) {
     let _ = serde_json::Deserializer::from_str(raw).deserialize_map(Members(each));
 }
 

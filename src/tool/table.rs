@@ -10,13 +10,29 @@ use crate::limits::{
 };
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 18] = [
+pub static TOOLS: [Tool; 20] = [
     Tool {
         name: "agents_list",
         group: "agents",
         summary: "The agents this session may name",
         run: Run::Now(agents::list),
         ..REFERENCE
+    },
+    Tool {
+        name: "device_reboot",
+        tier: Tier::Break,
+        summary: "Restart this device",
+        params: &[
+            Param {
+                required: true,
+                ..optional("confirm", Kind::Text { min: 1, max: 64, shape: None }, "This device's host name")
+            },
+            optional("delay_s", Kind::Integer { min: 2, max: 3600, default: Some(5) }, "Seconds until it restarts"),
+        ],
+        present: service::rebootable,
+        run: Run::Now(service::reboot),
+        would: Some(service::would_reboot),
+        ..OBSERVE
     },
     Tool {
         name: "device_status",
@@ -154,6 +170,19 @@ pub static TOOLS: [Tool; 18] = [
         ..PROBE
     },
     Tool {
+        name: "service_restart",
+        tier: Tier::Act,
+        summary: "Restart a service that the operator named",
+        params: &[Param {
+            required: true,
+            ..optional("unit", Kind::Text { min: 1, max: 128, shape: Some(shape::UNIT) }, "The unit")
+        }],
+        present: service::restartable,
+        run: Run::Later(service::restart),
+        would: Some(service::would_restart),
+        ..OBSERVE
+    },
+    Tool {
         name: "service_status",
         summary: "State of the services that the service manager runs",
         params: &[
@@ -161,7 +190,7 @@ pub static TOOLS: [Tool; 18] = [
             optional("failed_only", Kind::Boolean { default: false }, "Only units that failed"),
         ],
         present: service::present,
-        run: Run::Now(service::status),
+        run: Run::Later(service::status),
         ..OBSERVE
     },
     Tool {
