@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use smol::LocalExecutor;
 
 use super::aside::Aside;
+use super::child::Nursery;
 use super::gateway::Desk;
 use super::ledger::Sessions;
 use super::root::Root;
@@ -86,6 +87,7 @@ pub struct Host {
     pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
     pub(super) probes: Probes,
     pub(super) aside: Aside,
+    pub(super) nursery: Rc<Nursery>,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -105,6 +107,7 @@ impl Host {
             synchronized: Cell::default(),
             probes: Probes::default(),
             aside: Aside::default(),
+            nursery: Rc::default(),
             agents: RefCell::default(),
             main_key: RefCell::new(String::from("main")),
         };

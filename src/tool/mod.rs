@@ -13,15 +13,16 @@
 //! }
 //! ```
 
-mod adjtimex;
 mod agents;
 mod aside;
+pub mod child;
 mod clock;
 mod device;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
 mod host;
+mod kernel;
 mod ledger;
 mod mounts;
 mod netfiles;
