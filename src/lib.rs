@@ -33,7 +33,8 @@
 //! 5. The body is read, its memory leased from a pool first; [`api::request`] reads its fields without building a tree.
 //! 6. [`gate::Gate::permit`] runs the policy chain and makes a [`gate::Permit`]; [`tool::Tool::check`] checks the
 //!    arguments against the tool's schema; the body is dropped.
-//! 7. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline.
+//! 7. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline. A program that a
+//!    tool runs ([`tool::child`]) does not outlive its call, nor does anything that it starts.
 //! 8. [`api::outcome`] turns the result into an answer, [`wire::reply::Reply`] into bytes, and one write sends them.
 //!
 //! ## One socket's journey

@@ -396,18 +396,8 @@ pub const FIELDS_DECLARED: usize = 32;
 pub const TOOLS_DECLARED: usize = 256;
 /// Words of one command line, its program among them; more are a mistake in the configuration.
 pub const ARGV_WORDS: usize = 64;
-/// Seconds of processor time of each process of a command, unless configured; then the kernel ends it.
-pub const CHILD_CPU_SECS: u64 = 60;
-/// Bytes of address space of each process of a command, unless configured; beyond it the process gets no more memory.
-pub const CHILD_MEMORY_BYTES: u64 = 256 * MIB as u64;
 /// The least that `limits.memoryBytes` may say: below it no program starts.
 pub const CHILD_MEMORY_FLOOR: u64 = 4 * MIB as u64;
-/// Bytes of one file that a process of a command writes, unless configured; beyond it the kernel ends the process.
-pub const CHILD_FILE_BYTES: u64 = 16 * MIB as u64;
-/// Processes of the user that a command runs as, all counted, unless configured; beyond it none can be started. Root is not held to it.
-pub const CHILD_PROCESSES: u64 = 64;
-/// Descriptors of each process of a command, unless configured; beyond it none can be opened.
-pub const CHILD_OPEN_FILES: u64 = 64;
 /// The most that limits in seconds or pieces may say.
 pub const CHILD_LIMIT_CEILING: u64 = 100_000;
 /// The most that limits in bytes may say.
@@ -473,6 +463,41 @@ pub const FETCH_READ_BYTES: usize = 4 * KIB;
 /// Redirects followed, to the same host and port only; the next one is the answer.
 pub const FETCH_REDIRECTS: usize = 3;
 
+// tool: child processes.
+
+/// From the SIGTERM that asks a child to end, at its deadline or when its caller is gone, to SIGKILL.
+pub const CHILD_GRACE: Duration = Duration::from_secs(2);
+/// From SIGKILL on: how long the end of a child is waited for. Beyond it the call ends without it, and the child is left
+/// to the kernel, which must be holding it (a dead NFS server).
+pub const CHILD_REAP: Duration = Duration::from_secs(2);
+/// One piece of a child's output, in bytes. Longer output comes in more of them.
+pub const CHILD_READ_BYTES: usize = 8 * KIB;
+/// Pieces taken from a stream of a child, or given to it, in one turn of the loop. Beyond it everybody else has a turn.
+pub const CHILD_PIECES: usize = 8;
+/// Bytes that are still taken from a stream when its child has ended: the most that the kernel lets a pipe hold. The
+/// rest, which something the child left behind is printing, is not read. Source: pipe(7).
+pub const CHILD_DRAIN_BYTES: usize = MIB;
+/// Bytes of stack of a child before its program runs: some twenty system calls.
+pub const CHILD_STACK_BYTES: usize = 32 * KIB;
+/// Seconds of processor time of a child unless configured, each of its own children counted for itself. Beyond it
+/// SIGXCPU, a second later SIGKILL. As long as a call may take.
+pub const CHILD_CPU_SECS: u64 = 30;
+/// Bytes of address space of a child unless configured. Beyond it there is no more memory for it. A shell takes a
+/// hundredth, Python a quarter; what reserves far more than it uses (Go, Node.js) needs a larger number.
+pub const CHILD_ADDRESS_BYTES: u64 = 256 * MIB as u64;
+/// Bytes of a file that a child may write unless configured. Beyond it SIGXFSZ. /tmp of a small router has 32 MiB, and it
+/// is memory.
+pub const CHILD_FILE_BYTES: u64 = 16 * MIB as u64;
+/// Processes and threads of the user that a child runs as, over the whole system, unless configured. Beyond it nothing
+/// more starts; the kernel asks no such limit of root.
+pub const CHILD_PROCESSES: u64 = 128;
+/// Open descriptors of a child unless configured. Beyond it nothing more opens.
+pub const CHILD_OPEN_FILES: u64 = 256;
+/// Looks at what a finished call left behind. Beyond it that is left alone, with a line in the log.
+pub const ORPHAN_ROUNDS: u32 = 250;
+/// From one such look to the next, so that they take a second in all at least.
+pub const ORPHAN_STEP: Duration = Duration::from_millis(4);
+
 // cli: the client of `toolgate call`.
 
 /// From the first packet to an open connection.
@@ -518,5 +543,7 @@ const _: () = {
     assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING);
     // A jump reaches every instruction of a pattern.
     assert!(PATTERN_CHARS_MAX <= PATTERN_STEPS_MAX && PATTERN_STEPS_MAX < i16::MAX as usize);
+    // A child may compute for as long as a call lasts, and one turn of the loop takes no more of it than a pipe holds.
+    assert!(CHILD_CPU_SECS >= CALL_SECS.as_secs() && CHILD_PIECES * CHILD_READ_BYTES <= 64 * KIB);
     assert!(MOUNT_THREADS_STUCK < MOUNT_THREADS && TOOL_VALUE_BYTES <= TOOL_FILE_BYTES);
 };

@@ -67,6 +67,7 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     };
     // What a reload finds wrong is in the log by then.
     let hangup = |gateway: &Rc<Gateway>| _ = gateway.reload("SIGHUP");
+    tool::child::adopt();
     match serve::run(gateway, bounds, crowd, listeners, ready, hangup) {
         Ok(()) => exit::OK,
         Err(error) => {

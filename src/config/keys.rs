@@ -280,7 +280,7 @@ static KEYS: &[Key] = &[
         "tools.commands.*.limits.memoryBytes",
         CHILD_MEMORY_FLOOR as u64,
         CHILD_BYTES_CEILING as u64,
-        CHILD_MEMORY_BYTES as u64,
+        CHILD_ADDRESS_BYTES as u64,
         "Bytes of address space of each of its processes.",
     ),
     number(

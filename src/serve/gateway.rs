@@ -410,6 +410,10 @@ impl Service for Rc<Gateway> {
         self.hub.close(1012, "service restart");
     }
 
+    fn end(&self) -> impl Future<Output = ()> {
+        tool::child::end_all(&self.host)
+    }
+
     fn moves(&self) -> Receiver<Vec<TcpListener>> {
         self.moves.1.clone()
     }

@@ -83,6 +83,10 @@ pub trait Service: 'static {
     fn live(&self) -> impl Future<Output = ()> + 'static;
     /// Is told that the gateway stops: every conversation should come to its end.
     fn stop(&self);
+    /// Ends what still runs when the gateway has waited long enough.
+    fn end(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
     /// Is told how late a deadline was noticed.
     fn late(&self, by: Duration);
     /// The `Strict-Transport-Security` value to send.

@@ -121,6 +121,8 @@ pub fn run<S: Service>(
         let patience = async { _ = Timer::after(SHUTDOWN_SECS).await };
         let again = async { _ = next(&mut signals, || ()).await };
         future::or(finished, future::or(patience, again)).await;
+        // Calls whose time is over, and what nobody waits for any more.
+        shared.service.end().await;
         ::log::info!("stopped connections={}", seats.taken());
     });
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));

@@ -1,7 +1,7 @@
 //! One epoll instance and the loop around it: sockets become ready, deadlines pass, tasks run; all on one thread.
 //!
 //! Sockets are registered once, edge-triggered, so a request on a kept connection costs one wait and no registration.
-//! async-io's reactor, which signals (and later child processes) still use, re-arms a timer, a notifier and the socket
+//! async-io's reactor, which signals and child processes still use, re-arms a timer, a notifier and the socket
 //! around every wait and shares the waiting with a thread of its own: 9 system calls a request with one connection and
 //! 14 with sixteen, against 4 here (tests/bench). That difference, on the smallest machines, is why this file exists.
 

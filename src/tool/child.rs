@@ -1,74 +1,170 @@
-//! Placeholder.
+//! A program and its arguments → how it ended and what it printed. No process survives its call.
+//!
+//! A child has a group of its own, an environment, limits and a deadline; `birth` starts it, `running` moves its bytes and
+//! sees it end, `orphans` ends what it leaves behind. Whoever waits for it may go away at any moment: then a task of the
+//! [`Host`] ends it.
+//!
+//! No thread is started, and none of the crates for child processes is used: `kernel` says what starting one any other
+//! way costs.
+
+mod birth;
+#[cfg(test)]
+mod ends;
+mod orphans;
+mod output;
+mod running;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use smol::Timer;
+
+pub use birth::{Identity, Plan, Rlimits, identity};
+pub use output::Kept;
+
+use self::running::Running;
 use super::host::Host;
-use super::root::Root;
-use std::time::Duration;
-/// Plan.
-pub(super) struct Plan {
-    pub argv: Vec<String>,
-    pub env: Vec<(String, String)>,
-    pub cwd: String,
-    pub stdin: Vec<u8>,
-    pub user: Option<Identity>,
-    pub rlimits: Rlimits,
-    pub output_bytes: usize,
-    pub timeout: Duration,
-}
-pub(super) struct Identity;
-/// Limits.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)]
-pub struct Rlimits {
-    pub cpu_s: Option<u64>,
-    pub address_bytes: Option<u64>,
-    pub file_bytes: Option<u64>,
-    pub processes: Option<u64>,
-    pub open_files: Option<u64>,
-}
-pub(super) enum End {
-    Code(i32),
-    Signal(i32),
-}
-pub(super) struct Kept {
-    pub bytes: Vec<u8>,
-    pub total: u64,
-    pub dropped: u64,
-}
-pub(super) struct Report {
-    pub end: End,
-    pub stdout: Kept,
-    pub stderr: Kept,
-    pub timed_out: bool,
-    pub duration_ms: u64,
-}
-#[derive(Clone, Copy)]
-pub(super) enum Stream {
-    Out,
+use super::kernel;
+use crate::limits::{CHILD_GRACE, CHILD_REAP, SHUTDOWN_STEP};
+
+/// Where a child prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Its error output.
     Err,
+    /// Its output.
+    Out,
 }
+
 impl Stream {
+    /// Its name.
     pub fn word(self) -> &'static str {
         match self {
-            Stream::Out => "stdout",
             Stream::Err => "stderr",
+            Stream::Out => "stdout",
         }
     }
 }
-pub(super) fn identity(_: &Root, _: &str) -> Result<Identity, String> {
-    Ok(Identity)
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with that exit code.
+    Code(i32),
+    /// By that signal.
+    Signal(i32),
 }
-pub(super) async fn run(_: &Host, plan: Plan, _: Option<&dyn Fn(Stream, &[u8])>) -> Result<Report, String> {
-    let _ = (
-        plan.cwd,
-        plan.env,
-        plan.stdin,
-        plan.user,
-        plan.rlimits,
-        plan.output_bytes,
-        plan.timeout,
-        Stream::Out,
-        Stream::Err,
-        End::Code(0),
-        End::Signal(0),
-    );
-    Err(plan.argv.join(" "))
+
+/// What came of a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How it ended.
+    pub end: End,
+    /// What it printed.
+    pub stdout: Kept,
+    /// What it printed as errors.
+    pub stderr: Kept,
+    /// Whether it was ended at its deadline.
+    pub timed_out: bool,
+    /// Milliseconds from its start to its end.
+    pub duration_ms: u64,
+}
+
+/// Who is told of each piece that a child prints, as it comes.
+pub type Progress<'a> = Option<&'a dyn Fn(Stream, &[u8])>;
+
+/// The children of one host.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    running: RefCell<Vec<Pid>>,
+    /// The gateway stops: nothing starts any more.
+    closed: Cell<bool>,
+    /// Whether the kernel is asked for a descriptor that tells of the end; tests do without.
+    pidfd: Cell<bool>,
+}
+
+impl Default for Nursery {
+    fn default() -> Nursery {
+        Nursery { running: RefCell::default(), closed: Cell::new(false), pidfd: Cell::new(true) }
+    }
+}
+
+/// Prepares this process for children: what they leave behind comes to us, what we inherited does not go to them.
+/// Called once, before anything runs.
+pub fn adopt() {
+    kernel::disinherit();
+    // It fails before Linux 3.4 only; then what is left behind goes to init.
+    _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    orphans::leave_alone();
+}
+
+/// Runs `plan`. When the future is dropped, a task of `host` ends what runs.
+///
+/// # Errors
+/// One sentence, without a path, about why it could not start.
+pub async fn run(host: &Host, plan: Plan, progress: Progress<'_>) -> Result<Report, String> {
+    if host.nursery.closed.get() {
+        return Err(String::from("the gateway is stopping"));
+    }
+    let begun = Instant::now();
+    let mut guard = Guard { host, running: None, clean: false };
+    let running = guard.running.insert(Running::start(&host.nursery, plan)?);
+    let end = poll_fn(|cx| running.turn(cx, progress)).await;
+    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let timed_out = running.timed_out;
+    let [stdout, stderr] = running.kept();
+    // What even SIGKILL does not end, a sweep tries once more.
+    guard.running = None;
+    orphans::sweep().await;
+    guard.clean = true;
+    Ok(Report { end: end.unwrap_or(End::Signal(Signal::KILL.as_raw())), stdout, stderr, timed_out, duration_ms })
+}
+
+/// Ends every running child, with what it left behind. Returns when nothing is left, or nothing more can be done.
+pub async fn end_all(host: &Host) {
+    host.nursery.closed.set(true);
+    // Those whose callers are gone are tasks of the host, which nobody may run any more.
+    host.tasks.run(end_running(host)).await;
+}
+
+async fn end_running(host: &Host) {
+    for (signal, patience) in [(Signal::TERM, CHILD_GRACE), (Signal::KILL, CHILD_REAP)] {
+        for pid in host.nursery.running.borrow().iter() {
+            _ = kill_process_group(*pid, signal);
+        }
+        let begun = Instant::now();
+        while !host.nursery.running.borrow().is_empty() && begun.elapsed() < patience {
+            Timer::after(SHUTDOWN_STEP).await;
+        }
+    }
+    orphans::sweep().await;
+}
+
+/// Sees to it that nothing is left of a call, also when the call is dropped.
+struct Guard<'h> {
+    host: &'h Host,
+    running: Option<Running>,
+    clean: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.clean {
+            let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(end(self.running.take()));
+            self.host.tasks.spawn(task).detach();
+        }
+    }
+}
+
+async fn end(running: Option<Running>) {
+    if let Some(mut running) = running {
+        running.stop();
+        poll_fn(|cx| running.turn(cx, None)).await;
+    }
+    orphans::sweep().await;
 }

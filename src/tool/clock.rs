@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::host::{Host, Now};
-use super::{Call, Outcome, adjtimex};
+use super::{Call, Outcome, kernel};
 
 #[derive(Serialize)]
 struct Details {
@@ -47,7 +47,7 @@ fn synchronized(host: &Host, now: Now) -> Option<bool> {
 }
 
 fn ask_synchronized(host: &Host) -> Option<bool> {
-    if let Some(said) = host.root.live().then(adjtimex::synchronized).flatten() {
+    if let Some(said) = host.root.live().then(kernel::synchronized).flatten() {
         return Some(said);
     }
     // systemd-timesyncd makes the directory when it starts and the file when it has heard a server.

@@ -21,6 +21,11 @@ pub fn bare(ids: &[&str]) -> Host {
     Host::new(PathBuf::from("/nonexistent"), &agents)
 }
 
+/// Makes this process the heir of what children leave behind, as the gateway is. Every test of children needs it.
+pub fn heir() {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("Linux 3.4");
+}
+
 /// A session of `agent`.
 pub fn session(key: &str, agent: &str) -> Session {
     Session { key: key.to_owned(), agent: agent.to_owned() }

@@ -10,6 +10,7 @@ use smol::LocalExecutor;
 
 use super::aside::Aside;
 use super::border::forbidden;
+use super::child::Nursery;
 use super::declared::Declared;
 use super::gateway::Desk;
 use super::lane::Lane;
@@ -102,6 +103,7 @@ pub struct Host {
     pub(super) itself: Weak<Host>,
     /// Whether a restart of the device is under way.
     pub(super) rebooting: Cell<bool>,
+    pub(super) nursery: Rc<Nursery>,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -127,6 +129,7 @@ impl Host {
             forbidden,
             itself: Weak::new(),
             rebooting: Cell::default(),
+            nursery: Rc::default(),
             agents: RefCell::default(),
             main_key: RefCell::new(String::from("main")),
         };

@@ -136,7 +136,7 @@ pub(super) async fn run(host: &Host, argv: Vec<String>) -> Result<Report, String
         End::Code(0) => Ok(report),
         // Its own words say more than its exit code: access denied, no such unit.
         _ => {
-            let said = String::from_utf8_lossy(&report.stderr.bytes);
+            let said = String::from_utf8_lossy(&report.stderr.head);
             let line = said.lines().next().unwrap_or("the service manager refused").trim();
             Err(line.chars().take(200).collect())
         }

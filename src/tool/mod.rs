@@ -13,11 +13,10 @@
 //! }
 //! ```
 
-mod adjtimex;
 mod agents;
 mod aside;
 mod border;
-mod child;
+pub mod child;
 mod clock;
 pub mod command;
 pub mod declared;
@@ -31,6 +30,7 @@ mod gateway;
 mod home;
 mod host;
 mod json;
+mod kernel;
 pub mod lane;
 mod ledger;
 mod listed;

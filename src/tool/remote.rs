@@ -288,7 +288,12 @@ fn told(service: &Service, answer: Answer, took_ms: u128, room: usize) -> Outcom
     let kind = kind.map(|(_, value)| String::from_utf8_lossy(value.get(..RESULT_FRAME_BYTES / 8).unwrap_or(value)));
     let kept = answer.content.len() as u64;
     let total = answer.total.unwrap_or(kept);
-    let content = Kept { bytes: answer.content, total, dropped: u64::from(answer.cut).max(total.saturating_sub(kept)) };
+    let content = Kept {
+        head: answer.content,
+        tail: Vec::new(),
+        total,
+        dropped: u64::from(answer.cut).max(total.saturating_sub(kept)),
+    };
     let keys = Keys { text: "body", base64: "bodyBase64" };
     let bad = answer.status >= 400;
     // A service that refuses says so in its own words, whatever it was expected to say.

@@ -102,7 +102,9 @@ fn services(text: &str) -> Option<Vec<Unit>> {
 async fn units(host: &Host, unit: Option<&str>) -> Result<Vec<Unit>, String> {
     let manager = manager::find(host)?;
     let report = manager::run(host, manager::argv(host, manager, &Wish::Show(unit))).await?;
-    let text = String::from_utf8_lossy(&report.stdout.bytes);
+    // What is missing from the middle, if anything, leaves a gap between two blocks.
+    let text = [&*String::from_utf8_lossy(&report.stdout.head), "\n\n", &*String::from_utf8_lossy(&report.stdout.tail)]
+        .concat();
     let mut units = match manager {
         Manager::Procd => services(&text).ok_or("ubus answered something else than a list of services")?,
         Manager::Systemd => blocks(&text),
@@ -173,7 +175,7 @@ pub(super) fn would_restart(host: &Host, call: &Call) -> Result<String, Outcome>
 
 fn would(host: &Host, wish: &Wish<'_>) -> Result<String, Outcome> {
     let manager = manager::find(host).map_err(Outcome::Failed)?;
-    let words: Vec<String> = manager::argv(manager, wish).iter().map(|word| quoted(word)).collect();
+    let words: Vec<String> = manager::argv(host, manager, wish).iter().map(|word| quoted(word)).collect();
     Ok(["{\"argv\":[", &words.join(","), "]}"].concat())
 }
 
@@ -193,7 +195,8 @@ pub(super) fn restart<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
             Ok(units) => {
                 let mut json = Object::new();
                 json.text("unit", &unit);
-                let state = units.first();
+                // An alias is shown by the name it stands for.
+                let state = units.iter().find(|known| known.name == unit).or(units.first());
                 json.text("active", state.map_or("unknown", |unit| &unit.active));
                 json.text("sub", state.map_or("unknown", |unit| &unit.sub));
                 json.done()

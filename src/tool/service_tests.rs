@@ -67,7 +67,8 @@ fn units_are_listed() {
     let tmp = systemd("service-list", &format!("cat <<'END'\n{SHOWN}END"));
     let host = tmp.host();
     let bad = r#"{"name":"bad.service","active":"failed","sub":"failed","main_pid":null,"restarts":0,"since_ms":null}"#;
-    let good = r#"{"name":"nginx.service","active":"active","sub":"running","main_pid":42,"restarts":1,"since_ms":5000}"#;
+    let good =
+        r#"{"name":"nginx.service","active":"active","sub":"running","main_pid":42,"restarts":1,"since_ms":5000}"#;
     let both = format!("{{\"units\":[{bad},{good}],\"truncated\":false}}");
     assert_eq!(details(call(&host, "service_status", "{}")), both);
     let failed = format!("{{\"units\":[{bad}],\"truncated\":false}}");

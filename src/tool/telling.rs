@@ -1,11 +1,16 @@
 //! What a program printed or a service answered → a part of a result, as the operator wants it told and within the room
 //! there is. Pure.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::base64;
 use super::child::Kept;
 use super::json::quoted;
+
+/// What stands where something is missing.
+const GAP: &str = "\n…\n";
 
 /// How output is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +48,19 @@ pub(super) fn tell(kept: &Kept, output: Output, binary: bool, keys: Keys, room: 
         let (json, cut) = text(kept, room);
         Told { key: keys.text, json, cut, wrong }
     };
-    let Ok(whole) = std::str::from_utf8(&kept.bytes) else {
+    let (Ok(head), Ok(tail)) = (std::str::from_utf8(&kept.head), std::str::from_utf8(&kept.tail)) else {
         if !binary {
             return plain(Some("bytes that are no UTF-8 text; binary: \"base64\" would tell them"));
         }
         let most = room.saturating_sub(8) / 4 * 3;
-        let bytes = kept.bytes.get(..most).unwrap_or(&kept.bytes);
-        let cut = kept.dropped > 0 || bytes.len() < kept.bytes.len();
+        // Nothing can stand for what is missing between bytes, so only the beginning is told.
+        let bytes = kept.head.get(..most).unwrap_or(&kept.head);
+        let cut = kept.dropped > 0 || bytes.len() < kept.head.len();
         return Told { key: keys.base64, json: quoted(&base64(bytes)), cut, wrong: None };
     };
     match output {
         Output::Text => plain(None),
-        Output::Json => match serde_json::from_str::<&RawValue>(whole) {
+        Output::Json => match serde_json::from_str::<&RawValue>(head) {
             Ok(raw) if kept.dropped == 0 && raw.get().len() <= room => {
                 Told { key: "json", json: raw.get().to_owned(), cut: false, wrong: None }
             }
@@ -62,8 +68,13 @@ pub(super) fn tell(kept: &Kept, output: Output, binary: bool, keys: Keys, room: 
             Err(_) if kept.dropped > 0 => plain(Some("more JSON than a result may hold")),
             Err(_) => plain(Some("something else than JSON")),
         },
-        Output::Lines => lines(whole, kept.dropped > 0, room),
+        Output::Lines => lines(&joined(head, tail), kept.dropped > 0, room),
     }
+}
+
+/// Both ends of a text, with a mark where the middle is missing.
+fn joined<'t>(head: &'t str, tail: &str) -> Cow<'t, str> {
+    if tail.is_empty() { Cow::Borrowed(head) } else { Cow::Owned([head, GAP, tail].concat()) }
 }
 
 fn lines(whole: &str, mut cut: bool, room: usize) -> Told {
@@ -86,7 +97,7 @@ fn lines(whole: &str, mut cut: bool, room: usize) -> Told {
 /// `kept` as a JSON text of at most `room` bytes, and whether something is missing. What does not fit is taken out of the
 /// middle, at characters.
 pub(super) fn text(kept: &Kept, room: usize) -> (String, bool) {
-    let text = String::from_utf8_lossy(&kept.bytes);
+    let text = joined(&String::from_utf8_lossy(&kept.head), &String::from_utf8_lossy(&kept.tail)).into_owned();
     let json = quoted(&text);
     if json.len() <= room {
         return (json, kept.dropped > 0);
@@ -103,7 +114,7 @@ pub(super) fn text(kept: &Kept, room: usize) -> (String, bool) {
             tail = tail.saturating_add(1);
         }
         let (head, tail) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
-        let json = quoted(&[head, "\n…\n", tail].concat());
+        let json = quoted(&[head, GAP, tail].concat());
         if json.len() <= room || half == 0 {
             return (json, true);
         }
@@ -115,7 +126,7 @@ mod tests {
     use super::*;
 
     fn kept(bytes: &[u8], dropped: u64) -> Kept {
-        Kept { bytes: bytes.to_vec(), total: dropped + bytes.len() as u64, dropped }
+        Kept { head: bytes.to_vec(), tail: Vec::new(), total: dropped + bytes.len() as u64, dropped }
     }
 
     fn check(bytes: &[u8], dropped: u64, output: Output, room: usize, expected: (&str, &str, bool)) {
@@ -138,6 +149,16 @@ mod tests {
         check(b"aaa\nbbb\nccc", 0, Output::Lines, 15, ("lines", "[\"aaa\",\"bbb\"]", true));
         check("ää".repeat(20).as_bytes(), 0, Output::Text, 40, ("text", "\"äääää\\n…\\näääää\"", true));
         check(&[1; 100], 0, Output::Text, 200, ("text", &format!("\"{0}\\n…\\n{0}\"", "\\u0001".repeat(12)), true));
+    }
+
+    #[test]
+    fn a_missing_middle_is_marked() {
+        let kept = Kept { head: b"a\nb".to_vec(), tail: b"y\nz".to_vec(), total: 99, dropped: 93 };
+        let keys = Keys { text: "text", base64: "base64" };
+        assert_eq!(tell(&kept, Output::Text, true, keys, 99).json, "\"a\\nb\\n…\\ny\\nz\"");
+        assert_eq!(tell(&kept, Output::Lines, true, keys, 99).json, "[\"a\",\"b\",\"…\",\"y\",\"z\"]");
+        let kept = Kept { tail: vec![0xff], ..kept };
+        assert_eq!(tell(&kept, Output::Text, true, keys, 99).json, "\"YQpi\"");
     }
 
     #[test]
