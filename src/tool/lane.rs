@@ -75,7 +75,7 @@ impl Lane {
     pub fn enter(self: &Rc<Self>, now_ms: i64) -> Result<Waiting, Busy> {
         let width = self.width.get();
         if let Some(started) = self.started_ms.get() {
-            let left = i64::from(width.interval_ms).saturating_sub(now_ms.saturating_sub(started));
+            let left = i64::from(width.interval_ms).saturating_sub(now_ms.saturating_sub(started).max(0));
             if left > 0 {
                 return Err(self.refuse(u32::try_from(left.saturating_add(999) / 1_000).unwrap_or(u32::MAX)));
             }
@@ -201,6 +201,9 @@ mod tests {
         assert_eq!(lane.enter(1_001).err(), Some(Busy(3)));
         assert_eq!(lane.enter(3_499).err(), Some(Busy(1)));
         assert!(lane.enter(3_500).is_ok());
+        assert_eq!(lane.enter(3_400).err(), Some(Busy(3)), "who waited elsewhere brings an older time");
+        lane.widen(Width { running: 9, waiting: 9, interval_ms: 0 });
+        assert!(lane.enter(3_400).is_ok());
     }
 
     #[test]

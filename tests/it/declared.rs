@@ -314,7 +314,8 @@ fn callers_wait_in_line_or_are_sent_away() {
     assert_eq!(status["tools"], json!([{"name": "slow", "running": 2, "waiting": 3, "refused": 25}]), "{status}");
     gateway.dir().write("go", 0o644, "");
     for mut peer in waiting {
-        assert_eq!(peer.answer().status, 200);
+        let answer = peer.answer();
+        assert_eq!(answer.status, 200, "{}; log:\n{}", answer.text(), gateway.tail());
     }
     assert_eq!(fs::read_to_string(gateway.dir().path("log")).expect("log"), "x\n".repeat(5));
     assert_eq!(details(&gateway, "rare", json!({}))["exitCode"], json!(0));
@@ -340,7 +341,7 @@ fn a_dry_run_runs_nothing_and_a_key_runs_once() {
     assert_eq!(ask(&gateway, &json!({"tool": "once", "args": {"x": 1}, "dryRun": true})).status, 400);
     let said = Ws::enter(&gateway).ask("tools.invoke", json!({"name": "once", "args": {"x": "1"}, "dryRun": true}));
     assert_eq!(said["payload"]["output"]["details"]["dryRun"], json!(true), "{said}");
-    let line = cli(&gateway, &["call", "once", "--arg", "x=1", "--dry-run"]);
+    let line = cli(&gateway, &["call", "once", "--arg", "x=one", "--dry-run"]);
     assert!(line.code == 0 && line.out.contains("\"dryRun\": true"), "{line:?}");
     // Looking is not acting: a tool that only observes does it all the same.
     assert!(ask(&gateway, &json!({"tool": "time_status", "dryRun": true})).text().contains("epoch_ms"));
@@ -423,7 +424,8 @@ fn a_fork_bomb_ends_with_its_call() {
     // A good caller is served meanwhile.
     assert_eq!(ask(&gateway, &json!({"tool": "time_status"})).status, 200);
     let answer = peer.try_answer(false, Duration::from_secs(30)).expect("an answer");
-    assert_eq!(answer.json()["result"]["details"]["timedOut"], json!(true), "{}", answer.text());
+    // A shell that can start nothing more may give up before its time is over.
+    assert_eq!(answer.json()["result"]["details"]["status"], json!("error"), "{}", answer.text());
     gone(&gateway, "bomb 86405");
     gateway.stop();
 }
