@@ -25,12 +25,13 @@ mod fetch;
 pub(crate) mod fixture;
 mod gateway;
 mod host;
-mod json;
 mod ledger;
 mod mounts;
 mod netfiles;
 mod netlink;
 mod network;
+#[allow(dead_code, reason = "other tools write their results with the rest of it")]
+mod object;
 mod pipe;
 mod probe;
 mod reach;

@@ -11,7 +11,6 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::quoted;
 use super::shape::Shape;
 use crate::limits::{TOOL_NAME_ECHO_CHARS, TOOL_OBJECT_BYTES, TOOL_TEXT_CHARS};
 
@@ -453,6 +452,10 @@ pub(super) fn json(params: &[Param], closed: bool) -> String {
     }
     out.push('}');
     out
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 impl Kind {
