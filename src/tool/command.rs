@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::child::{self, End, Plan, Report, Rlimits, Stream};
 use super::fields::{self, Field};
-use super::json::{Object, quoted};
+use super::object::{Object, quoted};
 use super::schema::Args;
 use super::telling::{self, Keys, Output};
 use super::template::{Template, Unfilled};
@@ -205,11 +205,8 @@ fn told(command: &Command, report: &Report, room: usize) -> Outcome {
     }
     match report.end {
         End::Code(code) => json.raw("exitCode", &code.to_string()),
-        End::Signal(signal) => {
-            json.raw("exitCode", "null");
-            json.raw("signal", &signal.to_string());
-        }
-    }
+        End::Signal(signal) => json.raw("exitCode", "null").raw("signal", &signal.to_string()),
+    };
     json.raw(told.key, &told.json);
     json.raw("stderr", &errors);
     json.flag("truncated", told.cut || errors_cut);

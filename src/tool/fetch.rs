@@ -40,14 +40,33 @@ pub(super) struct Request<'a> {
 /// The rule against the host; what the network or the server did; or which part of the request cannot be sent.
 pub(super) async fn fetch(host: &Host, mut request: Request<'_>) -> Result<(Answer, IpAddr), Fault> {
     let mut left = if matches!(request.method, "GET" | "HEAD") { FETCH_REDIRECTS } else { 0 };
+    let mut buffer = vec![0; FETCH_READ_BYTES];
     loop {
-        let answered = exchange(host, &request).await?;
-        match moved(&answered.0, &request.url).filter(|_| left > 0) {
+        let bytes = written(&request).map_err(|_| Fault(Why::Input, "the path or a header cannot be sent as it is"))?;
+        let reached = reach::dial(host, request.who, &request.url.host, request.url.port, request.until).await?;
+        reached.pipe.send(&bytes).await.map_err(Fault::of)?;
+        let mut reader = Reader::new(request.method == "HEAD", request.most);
+        loop {
+            let length = reached.pipe.read(&mut buffer).await.map_err(Fault::of)?;
+            if length == 0 || reader.take(buffer.get(..length).unwrap_or_default()).map_err(strange)? {
+                break;
+            }
+        }
+        let answer = reader.end().map_err(strange)?;
+        match moved(&answer, &request.url).filter(|_| left > 0) {
             Some(path) => request.url.path = path,
-            None => return Ok(answered),
+            None if compressed(&answer) => {
+                return Err(Fault(Why::Failed, "the answer is compressed, though that was ruled out"));
+            }
+            None => return Ok((answer, reached.addr)),
         }
         left = left.saturating_sub(1);
     }
+}
+
+fn compressed(answer: &Answer) -> bool {
+    let coded = answer.values("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+    coded && !answer.content.is_empty()
 }
 
 /// Where a redirect leads, if it stays at the same host and port.
@@ -57,26 +76,6 @@ fn moved(answer: &Answer, url: &Url) -> Option<String> {
     }
     let (_, location) = answer.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"))?;
     url.follow(std::str::from_utf8(location).ok()?)
-}
-
-async fn exchange(host: &Host, request: &Request<'_>) -> Result<(Answer, IpAddr), Fault> {
-    let bytes = written(request).map_err(|_| Fault(Why::Input, "the path or a header cannot be sent as it is"))?;
-    let reached = reach::dial(host, request.who, &request.url.host, request.url.port, request.until).await?;
-    reached.pipe.send(&bytes).await.map_err(Fault::of)?;
-    let mut reader = Reader::new(request.method == "HEAD", request.most);
-    let mut buffer = vec![0; FETCH_READ_BYTES];
-    loop {
-        let length = reached.pipe.read(&mut buffer).await.map_err(Fault::of)?;
-        if length == 0 || reader.take(buffer.get(..length).unwrap_or_default()).map_err(strange)? {
-            break;
-        }
-    }
-    let answer = reader.end().map_err(strange)?;
-    let coded = answer.values("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-    if coded && !answer.content.is_empty() {
-        return Err(Fault(Why::Failed, "the answer is compressed, though that was ruled out"));
-    }
-    Ok((answer, reached.addr))
 }
 
 /// The request's bytes.

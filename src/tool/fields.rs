@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::json::quoted;
+use super::object::quoted;
 use super::pattern::Pattern;
 use super::schema::{self, Args, Value, Wrong};
 use crate::limits::NUMBER_BYTES;

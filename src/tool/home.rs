@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::border::Who;
 use super::fetch::{self, Answer, Request};
 use super::host::Host;
-use super::json::{Object, quoted};
+use super::object::{Object, quoted};
 use super::reach::deadline;
 use super::targets::Home;
 use super::url::Url;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::child::{self, End, Plan, Report, Rlimits};
 use super::host::Host;
-use super::json::quoted;
+use super::object::quoted;
 use crate::limits::{MANAGER_OUTPUT_BYTES, MANAGER_SECS};
 
 /// Who runs the services.

@@ -29,7 +29,6 @@ pub(crate) mod fixture;
 mod gateway;
 mod home;
 mod host;
-mod json;
 mod kernel;
 pub mod lane;
 mod ledger;
@@ -39,6 +38,7 @@ mod mounts;
 mod netfiles;
 mod netlink;
 mod network;
+mod object;
 pub mod pattern;
 mod pipe;
 mod probe;
@@ -290,7 +290,7 @@ fn rehearse(tool: &Listed, call: &Call, host: &Host, policy: &str) -> Outcome {
     };
     match would {
         Ok(would) => {
-            let name = json::quoted(tool.name());
+            let name = object::quoted(tool.name());
             let json = ["{\"dryRun\":true,\"tool\":", &name, ",\"wouldRun\":", &would, ",\"policy\":", policy, "}"];
             Outcome::Done { details: json.concat(), text: None }
         }

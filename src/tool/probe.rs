@@ -10,12 +10,12 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::border::{Place, Who};
 use super::dns::{self, Answer, Record};
 use super::host::Host;
-use super::json::{Object, array};
+use super::object::{Object, fit};
 use super::pipe::{self, Pipe};
 use super::reach::{self, Fault, Why, deadline};
 use super::resolve::{self, Conf};
 use super::{Call, Later, Outcome};
-use crate::limits::{DATAGRAM_STRAYS, TOOL_ANSWER_ROOM};
+use crate::limits::{DATAGRAM_STRAYS, TOOL_ANSWER_ROOM, TOOL_LIST_ITEMS};
 
 /// `tcp_check`.
 pub(super) fn tcp<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
@@ -26,14 +26,10 @@ pub(super) fn tcp<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
         let mut object = Object::new();
         object.flag("ok", reached.is_ok());
         match reached {
-            Ok(reached) => {
-                object.text("addr", &reached.addr.to_string());
-                object.raw("rtt_ms", &millis(reached.took));
-            }
-            Err(Fault(Why::Failed, why)) => object.text("error", why),
-            Err(fault) => return fault.outcome(),
+            Ok(reached) => object.text("addr", &reached.addr.to_string()).raw("rtt_ms", &millis(reached.took)).done(),
+            Err(Fault(Why::Failed, why)) => object.text("error", why).done(),
+            Err(fault) => fault.outcome(),
         }
-        object.done()
     })
 }
 
@@ -93,10 +89,8 @@ pub(super) fn ping<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
                 }
             }
         }
-        object.raw("sent", &sent.to_string());
-        object.raw("received", &times.len().to_string());
-        object.raw("rtt_ms", &array(&times, usize::MAX).0);
-        object.done()
+        object.raw("sent", &sent.to_string()).raw("received", &times.len().to_string());
+        object.list("rtt_ms", &times).done()
     })
 }
 
@@ -123,14 +117,24 @@ async fn echo(to: SocketAddr, until: Instant) -> io::Result<Duration> {
 /// `dns_lookup`.
 pub(super) fn lookup<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
-        let start = Instant::now();
-        let found = match question(host, call) {
-            Ok(question) => look(host, call, &question, patience(call)).await,
-            Err(fault) => Err(fault),
+        let (start, until) = (Instant::now(), patience(call));
+        let Question { name, kind, known } = match question(host, call) {
+            Ok(question) => question,
+            Err(fault) => return fault.outcome(),
         };
-        match found {
-            Ok((answer, server)) => details(answer, server, start.elapsed(), host.result_bytes.get()),
-            Err(fault) => fault.outcome(),
+        if let Some(addrs) = known {
+            return details(&noted(&name, kind, &addrs), None, start, host);
+        }
+        let mut conf = Conf::read(&host.root);
+        if let Some(server) = call.args.text("server") {
+            match reach::find(host, Who::Caller, server, resolve::DNS_PORT, until).await {
+                Ok(servers) => conf.servers = servers,
+                Err(fault) => return fault.outcome(),
+            }
+        }
+        match resolve::ask(&conf, &name, kind, until).await {
+            Ok((answer, server)) => details(&answer, Some(server.ip()), start, host),
+            Err(why) => Fault(Why::Failed, why).outcome(),
         }
     })
 }
@@ -160,26 +164,6 @@ fn question(host: &Host, call: &Call) -> Result<Question, Fault> {
     Ok(Question { name, kind, known })
 }
 
-async fn look(
-    host: &Host,
-    call: &Call,
-    question: &Question,
-    until: Instant,
-) -> Result<(Answer, Option<IpAddr>), Fault> {
-    let Question { name, kind, known } = question;
-    if let Some(addrs) = known {
-        return Ok((noted(name, *kind, addrs), None));
-    }
-    let mut conf = Conf::read(&host.root);
-    if let Some(server) = call.args.text("server") {
-        conf.servers = reach::find(host, Who::Caller, server, resolve::DNS_PORT, until).await?;
-    }
-    match resolve::ask(&conf, name, *kind, until).await {
-        Ok((answer, server)) => Ok((answer, Some(server.ip()))),
-        Err(why) => Err(Fault(Why::Failed, why)),
-    }
-}
-
 /// What is known without asking, in the shape of an answer.
 fn noted(name: &str, kind: u16, addrs: &[IpAddr]) -> Answer {
     let mut answer = Answer::default();
@@ -190,26 +174,20 @@ fn noted(name: &str, kind: u16, addrs: &[IpAddr]) -> Answer {
     answer
 }
 
-fn details(answer: Answer, server: Option<IpAddr>, took: Duration, room: usize) -> Outcome {
-    let rows: Vec<String> = answer.records.iter().map(row).collect();
-    let (rows, cut) = array(&rows, room.saturating_sub(TOOL_ANSWER_ROOM));
+fn details(answer: &Answer, server: Option<IpAddr>, start: Instant, host: &Host) -> Outcome {
+    let mut rows: Vec<String> = answer.records.iter().map(row).collect();
+    let cut = fit(&mut rows, TOOL_LIST_ITEMS, host.result_bytes.get().saturating_sub(TOOL_ANSWER_ROOM));
+    let server = server.map_or_else(|| String::from("hosts"), |server| server.to_string());
     let mut object = Object::new();
-    object.raw("answers", &rows);
-    object.text("rcode", rcode(answer.rcode));
-    object.text("server", &server.map_or_else(|| String::from("hosts"), |server| server.to_string()));
-    object.raw("elapsed_ms", &millis(took));
-    object.flag("truncated", cut);
-    object.done()
+    object.list("answers", &rows).text("rcode", rcode(answer.rcode)).text("server", &server);
+    object.raw("elapsed_ms", &millis(start.elapsed())).flag("truncated", cut).done()
 }
 
 fn row(record: &Record) -> String {
     let word = dns::KINDS.iter().find(|(_, kind)| *kind == record.kind).map_or("", |(word, _)| *word);
     let mut row = Object::new();
-    row.text("name", &record.name);
-    row.text("type", word);
-    row.raw("ttl_s", &record.ttl.to_string());
-    row.text("value", &record.value);
-    row.end()
+    row.text("name", &record.name).text("type", word).number("ttl_s", record.ttl.into());
+    row.text("value", &record.value).end()
 }
 
 /// Source: RFC 1035 §4.1.1.

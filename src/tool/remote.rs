@@ -9,7 +9,7 @@ use super::border::Who;
 use super::child::Kept;
 use super::fetch::{self, Answer, Request};
 use super::fields::{Field, json};
-use super::json::{Object, quoted};
+use super::object::{Object, quoted};
 use super::reach::deadline;
 use super::schema::Args;
 use super::targets::Hidden;
@@ -241,10 +241,10 @@ pub(super) fn would(service: &Service, fields: &[Field], args: &Args) -> Result<
     request.text("url", &url);
     request.raw("headers", &headers.end());
     match &service.body {
-        Body::None => {}
+        Body::None => &mut request,
         Body::Json(_) => request.raw("body", &planned.content),
         Body::Text(_) => request.text("body", &planned.content),
-    }
+    };
     let mut json = Object::new();
     json.raw("request", &request.end());
     Ok(json.end())

@@ -65,12 +65,13 @@ fn parse(text: &str, index: &dyn Fn(&str) -> Option<u32>) -> Conf {
     let mut conf =
         Conf { servers: Vec::new(), search: Vec::new(), ndots: 1, timeout: DNS_TIMEOUT_SECS, attempts: DNS_ATTEMPTS };
     for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        match words.next() {
-            Some("nameserver") => conf.servers.extend(words.next().and_then(|word| server(word, index))),
+        match words(line).as_slice() {
+            ["nameserver", word, ..] => conf.servers.extend(server(word, index)),
             // The last of these lines counts.
-            Some("domain" | "search") => conf.search = words.take(DNS_DOMAINS).map(plain).collect(),
-            Some("options") => words.for_each(|word| conf.option(word)),
+            ["domain" | "search", domains @ ..] => {
+                conf.search = domains.iter().take(DNS_DOMAINS).map(|domain| plain(domain)).collect();
+            }
+            ["options", options @ ..] => options.iter().for_each(|option| conf.option(option)),
             _ => {}
         }
     }
@@ -95,6 +96,10 @@ impl Conf {
     }
 }
 
+fn words(line: &str) -> Vec<&str> {
+    line.split_ascii_whitespace().collect()
+}
+
 fn plain(name: &str) -> String {
     name.trim_matches('.').to_ascii_lowercase()
 }
@@ -115,10 +120,11 @@ fn server(word: &str, index: &dyn Fn(&str) -> Option<u32>) -> Option<SocketAddr>
 fn listed(text: &str, name: &str) -> Vec<IpAddr> {
     let mut addrs = Vec::new();
     for line in text.lines() {
-        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
-        let addr = words.next().and_then(|word| word.parse::<IpAddr>().ok());
-        if words.any(|word| word.eq_ignore_ascii_case(name)) {
-            addrs.extend(addr);
+        let line = line.split('#').next().unwrap_or_default();
+        if let [addr, names @ ..] = words(line).as_slice()
+            && names.iter().any(|word| word.eq_ignore_ascii_case(name))
+        {
+            addrs.extend(addr.parse::<IpAddr>());
         }
     }
     addrs

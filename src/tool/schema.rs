@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::quoted;
+use super::object::quoted;
 use super::shape::Shape;
 use crate::limits::{TOOL_NAME_ECHO_CHARS, TOOL_OBJECT_BYTES, TOOL_TEXT_CHARS};
 

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use smol::Timer;
 
 use super::host::Host;
-use super::json::{Object, array, quoted};
 use super::manager::{self, Manager, Wish};
+use super::object::{Object, fit, quoted};
 use super::schema;
 use super::{Call, Later, Outcome};
 use crate::limits::{REBOOT_REST_MS, RESULT_FRAME_BYTES, TOOL_DIR_ENTRIES};
@@ -135,12 +135,10 @@ pub(super) fn status<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
         if call.args.flag("failed_only") {
             units.retain(|unit| unit.active == "failed");
         }
-        let items: Vec<String> = units.iter().map(json).collect();
-        let (items, cut) = array(&items, host.result_bytes.get().saturating_sub(RESULT_FRAME_BYTES));
-        let mut json = Object::new();
-        json.raw("units", &items);
-        json.flag("truncated", cut);
-        json.done()
+        let mut rows: Vec<String> = units.iter().map(json).collect();
+        let room = host.result_bytes.get().saturating_sub(RESULT_FRAME_BYTES);
+        let cut = fit(&mut rows, TOOL_DIR_ENTRIES, room);
+        Object::new().list("units", &rows).flag("truncated", cut).done()
     })
 }
 

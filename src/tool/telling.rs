@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::base64;
 use super::child::Kept;
-use super::json::quoted;
+use super::object::quoted;
 
 /// What stands where something is missing.
 const GAP: &str = "\n…\n";

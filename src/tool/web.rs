@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::border::{Place, Who, listed};
 use super::fetch::{self, Answer, Request};
 use super::host::Host;
-use super::json::{Object, clip};
+use super::object::Object;
 use super::reach::{Fault, Why, deadline};
 use super::url::Url;
 use super::{Call, Later, Outcome};
@@ -57,7 +57,7 @@ fn request<'a>(host: &Host, call: &'a Call) -> Result<Request<'a>, Fault> {
 /// The result, in at most `room` bytes: the head comes first, then as much content as fits.
 fn details(answer: Answer, remote: IpAddr, room: usize) -> Outcome {
     let (mut fields, mut cut) = (Object::new(), answer.cut);
-    let room = room.saturating_sub(TOOL_ANSWER_ROOM);
+    let mut room = room.saturating_sub(TOOL_ANSWER_ROOM);
     for (at, (name, value)) in answer.fields.iter().enumerate() {
         let same = |field: &&(String, Vec<u8>)| field.0.eq_ignore_ascii_case(name);
         if answer.fields.iter().take(at).any(|field| same(&field)) {
@@ -68,30 +68,60 @@ fn details(answer: Answer, remote: IpAddr, room: usize) -> Outcome {
             value.push_str(", ");
             value.push_str(&String::from_utf8_lossy(more));
         }
-        // Each byte of it may take six in JSON.
-        let size = name.len().saturating_add(value.len()).saturating_mul(6);
-        if fields.len().saturating_add(size) > room {
+        // Each byte of a value may take six in JSON; none of a name does, but it has its marks.
+        let size = value.len().saturating_mul(6).saturating_add(name.len()).saturating_add(6);
+        let Some(rest) = room.checked_sub(size) else {
             cut = true;
             break;
-        }
+        };
+        room = rest;
         fields.text(&name.to_ascii_lowercase(), &value);
     }
     let (text, encoding) = fetch::text(answer.content, answer.cut);
-    let mut body = clip(&text, room.saturating_sub(fields.len()));
+    let mut body = clip(&text, room);
     if encoding == "base64" {
         // In whole groups.
         body = body.get(..body.len() & !3).unwrap_or_default();
     }
     cut |= body.len() < text.len();
     let mut object = Object::new();
-    object.text("remote_ip", &remote.to_string());
-    object.raw("status", &answer.status.to_string());
+    object.text("remote_ip", &remote.to_string()).number("status", answer.status.into());
     if let Some(total) = answer.total {
         object.raw("total_bytes", &total.to_string());
     }
-    object.raw("headers", &fields.end());
-    object.text("body", body);
-    object.text("encoding", encoding);
-    object.flag("truncated", cut);
-    object.done()
+    object.raw("headers", &fields.end()).text("body", body).text("encoding", encoding).flag("truncated", cut).done()
+}
+
+/// As much of `text` as takes at most `room` bytes as a JSON string without its quotation marks.
+fn clip(text: &str, mut room: usize) -> &str {
+    for (at, letter) in text.char_indices() {
+        let size = match letter {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            '\0'..='\u{1f}' => 6,
+            _ => letter.len_utf8(),
+        };
+        if size > room {
+            return text.get(..at).unwrap_or_default();
+        }
+        room = room.saturating_sub(size);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_to_what_they_take() {
+        let size = |text: &str| serde_json::to_string(text).expect("JSON").len() - 2;
+        for text in ["plain", "\u{e4}\u{1f600}", "\"\\\n\r\t\u{8}\u{c}\0\u{1f}\u{7f}", ""] {
+            for room in 0..60 {
+                let cut = clip(text, room);
+                assert!(text.starts_with(cut) && size(cut) <= room, "{text:?} {room}");
+                let more = text.chars().nth(cut.chars().count()).map(String::from).unwrap_or_default();
+                assert!(more.is_empty() || size(&[cut, &more].concat()) > room, "{text:?} {room}");
+            }
+        }
+    }
 }
