@@ -27,6 +27,7 @@ mod mounts;
 mod netfiles;
 mod netlink;
 mod network;
+mod object;
 mod root;
 pub mod schema;
 mod service;
