@@ -322,6 +322,8 @@ pub const TOOL_DIR_ENTRIES: usize = 512;
 pub const TOOL_LIST_ITEMS: usize = 64;
 /// Addresses shown per network interface. Beyond it the list is cut, `truncated: true`.
 pub const TOOL_ADDRS_PER_INTERFACE: usize = 16;
+/// Rows about other devices in a result (neighbours, leases). Beyond it the list is cut, `truncated: true`.
+pub const TOOL_ROWS: usize = 256;
 /// Characters of a text argument when its schema names no smaller bound. Beyond it the value is refused.
 pub const TOOL_TEXT_CHARS: usize = 4_096;
 /// Bytes of a raw object argument when its schema names no smaller bound. Beyond it the value is refused.
@@ -335,9 +337,10 @@ pub const MOUNT_MILLIS: u64 = 1_000;
 pub const MOUNT_THREADS: usize = 3;
 /// Of [`MOUNT_THREADS`], those that may hang on network file systems for ever; the rest stay for local ones.
 pub const MOUNT_THREADS_STUCK: usize = 2;
-/// Milliseconds the kernel may take for other questions that can hang (interfaces). Beyond it the call fails.
+/// Milliseconds the kernel may take for other questions that can hang (interfaces, files, GPIO). Beyond it the call fails.
 pub const ASIDE_MILLIS: u64 = 2_000;
-/// Threads that wait for such answers, over the whole process. Beyond it a call waits for one, then fails.
+/// Threads that wait for such answers, over the whole process, of each of three kinds: about the network, about files
+/// and machines that the operator named, about GPIO. Beyond it a call waits for one, then fails.
 pub const ASIDE_THREADS: usize = 2;
 /// Bytes of stack of the threads above: a system call, a path, a channel. The C libraries want 16 KiB at least.
 pub const ASIDE_STACK_BYTES: usize = 65_536;
@@ -346,6 +349,29 @@ pub const NETLINK_BYTES: usize = 32_768;
 /// Reads from a routing socket per question. Beyond it the answer is given up and files are read instead;
 /// 64 reads hold about 20 000 routes.
 pub const NETLINK_READS: usize = 64;
+/// Entries that `file_list` gives unless asked otherwise.
+pub const FILE_LIST_DEFAULT: usize = 200;
+/// The most entries that `file_list` may be asked for. Beyond it the argument is refused.
+pub const FILE_LIST_CEILING: i64 = 1_000;
+/// Names of one directory that `file_list` looks at; of these the first by name are kept. The rest is not seen,
+/// `truncated: true`.
+pub const FILE_LIST_SEEN: usize = 65_536;
+/// Bytes of a file that `file_read` gives unless asked otherwise.
+pub const FILE_READ_BYTES_DEFAULT: usize = 64 * KIB;
+/// The most bytes that `file_read` may be asked for; an answer still holds no more than a tool's result may.
+pub const FILE_READ_BYTES_CEILING: i64 = 262_144;
+/// Lines that `log_tail` gives unless asked otherwise.
+pub const LOG_TAIL_LINES_DEFAULT: usize = 100;
+/// The most lines that `log_tail` may be asked for. Beyond it the argument is refused.
+pub const LOG_TAIL_LINES_CEILING: usize = 1_000;
+/// Seconds back that `log_tail` may be asked for at most: a week. Beyond it the argument is refused.
+pub const LOG_TAIL_SINCE_S: i64 = 604_800;
+/// Bytes at the end of a log file that are read first; each further block is four times as long.
+pub const LOG_TAIL_BLOCK_BYTES: usize = 16 * KIB;
+/// Bytes at the end of a log file that are read at most. Lines before them are left out, `truncated: true`.
+pub const LOG_TAIL_BYTES: usize = 256 * KIB;
+/// One line of a log, in bytes before escaping; the rest is cut.
+pub const LOG_TAIL_LINE_BYTES: usize = 2 * KIB;
 /// Sessions the gateway remembers. Beyond it the one used longest ago is forgotten.
 pub const SESSIONS: usize = 64;
 /// Calls remembered per session. Beyond it the oldest is forgotten.
@@ -396,5 +422,6 @@ const _: () = {
     assert!(AUTH_ATTEMPTS_DEFAULT <= AUTH_ATTEMPTS_MAX && (AUTH_ATTEMPTS_MAX as usize) < AUTH_FAILURES_PER_WINDOW_MAX);
     assert!(AUTH_WINDOW_MS_DEFAULT <= AUTH_MS_CEILING && AUTH_LOCKOUT_MS_DEFAULT <= AUTH_MS_CEILING);
     assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING);
+    assert!(LOG_TAIL_BLOCK_BYTES <= LOG_TAIL_BYTES && FILE_READ_BYTES_DEFAULT <= FILE_READ_BYTES_CEILING as usize);
     assert!(MOUNT_THREADS_STUCK < MOUNT_THREADS && TOOL_VALUE_BYTES <= TOOL_FILE_BYTES);
 };

@@ -51,6 +51,11 @@ pub(super) fn later(aside: &Aside, work: Box<dyn FnOnce() -> Outcome + Send>) ->
     })
 }
 
+/// An outcome that is known already.
+pub(super) fn known<'a>(outcome: Outcome) -> Later<'a> {
+    Box::pin(std::future::ready(outcome))
+}
+
 /// Starts a thread with a small stack. The name is what `ps -T` shows of it.
 pub(super) fn start(name: &str, work: Box<dyn FnOnce() + Send>) -> Option<()> {
     thread::Builder::new().name(name.to_owned()).stack_size(ASIDE_STACK_BYTES).spawn(work).ok().map(drop)

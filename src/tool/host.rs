@@ -81,11 +81,15 @@ pub struct Host {
     pub targets: RefCell<Rc<Targets>>,
     /// Work that goes on after its call: the end of a child process, a pulse on a line. Whoever serves runs it.
     pub tasks: LocalExecutor<'static>,
+    /// The gateway's own files and directories (configuration, token, state), which no tool shows.
+    pub private: RefCell<Vec<PathBuf>>,
     pub(super) start: Now,
     /// Whether the clock is kept in time, as of that second since boot.
     pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
     pub(super) probes: Probes,
     pub(super) aside: Aside,
+    /// Like `aside`, for what the operator named: a dead network file system holds up no question about the network.
+    pub(super) errands: Aside,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -101,10 +105,12 @@ impl Host {
             result_bytes: Cell::new(TOOL_RESULT_BYTES),
             targets: RefCell::default(),
             tasks: LocalExecutor::new(),
+            private: RefCell::default(),
             start: Now::read(),
             synchronized: Cell::default(),
             probes: Probes::default(),
             aside: Aside::default(),
+            errands: Aside::default(),
             agents: RefCell::default(),
             main_key: RefCell::new(String::from("main")),
         };

@@ -16,18 +16,24 @@
 mod adjtimex;
 mod agents;
 mod aside;
+mod beneath;
 mod clock;
 mod device;
+mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
 mod host;
+mod leases;
 mod ledger;
+mod logs;
 mod mounts;
+mod neighbors;
 mod netfiles;
 mod netlink;
 mod network;
 mod object;
+mod redact;
 mod root;
 pub mod schema;
 mod service;
@@ -305,7 +311,8 @@ mod tests {
         let groups = groups();
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["group:device", "group:net"]);
-        assert_eq!(groups[1].1, ["network_interfaces"]);
+        let net = ["dhcp_leases", "network_interfaces", "network_neighbors"];
+        assert_eq!(groups[1].1, net);
     }
 
     #[test]
@@ -348,7 +355,8 @@ mod tests {
     #[test]
     fn recorded_devices() {
         for device in ["openwrt", "pi-zero", "pi4", "vm"] {
-            for tool in ["device_status", "network_interfaces", "service_status", "storage_status", "thermal_status"] {
+            let tools = ["device_status", "network_interfaces", "network_neighbors"];
+            for tool in tools.into_iter().chain(["service_status", "storage_status", "thermal_status"]) {
                 fixture::check(device, tool);
             }
         }

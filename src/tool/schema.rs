@@ -163,6 +163,15 @@ pub(super) fn check(
     Ok(Args(values))
 }
 
+/// The raw values that the object `raw` has under the names of `params`; those of other names are skipped unread.
+#[allow(dead_code, reason = "the journal's lines are read with it")]
+pub(super) fn slices<'a>(params: &'static [Param], raw: &'a RawValue) -> Vec<Option<&'a RawValue>> {
+    let mut found = Found { params, raw: vec![None; params.len()], unknown: None };
+    // As above; what is no object has no values.
+    let _ = serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut found);
+    found.raw
+}
+
 fn merged(param: &Param, action: Option<&str>) -> Option<Value> {
     let action = action.map(str::trim).filter(|action| !action.is_empty() && param.name == "action")?;
     match param.kind {

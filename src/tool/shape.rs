@@ -16,11 +16,38 @@ pub struct Shape {
 /// An absolute path.
 pub const ABSOLUTE: Shape = Shape { pattern: "^/", must: "start with /", matches: |text| text.starts_with('/') };
 
+/// A host's name or address.
+pub const HOST: Shape = Shape {
+    pattern: "^[A-Za-z0-9_\\[][A-Za-z0-9_.:%\\]-]*$",
+    must: "be a host name or an address: letters, digits, _ . : % ] - after a first letter, digit, _ or [",
+    matches: |text| {
+        let first = text.as_bytes().first();
+        first.is_some_and(|b| b.is_ascii_alphanumeric() || b"_[".contains(b)) && among(text.get(1..), b"_.:%]-")
+    },
+};
+
 /// The name of a network interface.
 pub const INTERFACE: Shape = Shape {
     pattern: "^[A-Za-z0-9][A-Za-z0-9_.@-]*$",
     must: "be an interface name: letters, digits, _ . @ - after a first letter or digit",
     matches: |text| word(text, b"_.@-"),
+};
+
+/// A log: a unit's name or an absolute path.
+pub const LOG: Shape = Shape {
+    pattern: "^([A-Za-z0-9][A-Za-z0-9_.@:-]*$|/)",
+    must: "be a unit name or start with /",
+    matches: |text| text.starts_with('/') || word(text, b"_.@:-"),
+};
+
+/// A hardware address.
+pub const MAC: Shape = Shape {
+    pattern: "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$",
+    must: "be a hardware address such as 00:11:22:33:44:55",
+    matches: |text| {
+        let part = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        text.len() == 17 && text.split(':').count() == 6 && text.split(':').all(part)
+    },
 };
 
 /// The name of a service unit.
@@ -32,9 +59,12 @@ pub const UNIT: Shape = Shape {
 
 /// A letter or digit, then letters, digits and `more`.
 fn word(text: &str, more: &[u8]) -> bool {
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || more.contains(b))
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && among(Some(text), more)
+}
+
+/// Whether there are only letters, digits and `more`.
+fn among(text: Option<&str>, more: &[u8]) -> bool {
+    text.is_some_and(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b)))
 }
 
 #[cfg(test)]
@@ -63,5 +93,23 @@ mod tests {
         check(UNIT, "getty@tty1.service", true);
         check(UNIT, "--user", false);
         check(UNIT, "", false);
+        check(HOST, "nas.local", true);
+        check(HOST, "[fe80::1%eth0]", true);
+        check(HOST, "_x", true);
+        check(HOST, "-oProxyCommand=x", false);
+        check(HOST, "ä", false);
+        check(HOST, "a b", false);
+        check(HOST, "", false);
+        check(LOG, "nginx.service", true);
+        check(LOG, "/var/log/a b", true);
+        check(LOG, "--user", false);
+        check(LOG, "a/b", false);
+        check(LOG, "", false);
+        check(MAC, "00:11:22:aa:BB:cc", true);
+        check(MAC, "00:11:22:aa:BB:c", false);
+        check(MAC, "00-11-22-aa-BB-cc", false);
+        check(MAC, "00:11:22:aa:BB:cg", false);
+        check(MAC, "0:011:22:aa:BB:cc", false);
+        check(MAC, "00:11:22:aa:BB:+c", false);
     }
 }

@@ -3,11 +3,15 @@
 use super::schema::{Kind, Param};
 use super::shape;
 use super::{Run, Tier, Tool};
-use super::{agents, clock, device, gateway, network, service, sessions, storage, thermal};
-use crate::limits::TOOL_TEXT_CHARS;
+use super::{agents, clock, device, files, gateway, leases, logs, neighbors, network};
+use super::{service, sessions, storage, thermal};
+use crate::limits::{
+    FILE_LIST_CEILING, FILE_LIST_DEFAULT, FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT, LOG_TAIL_LINES_CEILING,
+    LOG_TAIL_LINES_DEFAULT, LOG_TAIL_SINCE_S, TOOL_TEXT_CHARS,
+};
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 12] = [
+pub static TOOLS: [Tool; 17] = [
     Tool {
         name: "agents_list",
         group: "agents",
@@ -21,6 +25,58 @@ pub static TOOLS: [Tool; 12] = [
         present: device::present,
         run: Run::Now(device::status),
         ..OBSERVE
+    },
+    Tool {
+        name: "dhcp_leases",
+        group: "net",
+        summary: "The devices that this machine's DHCP server gave an address to",
+        params: &[
+            optional("mac", Kind::Text { min: 1, max: 17, shape: Some(shape::MAC) }, "Only this hardware address"),
+            optional(
+                "hostname",
+                Kind::Text { min: 1, max: 253, shape: Some(shape::HOST) },
+                "Only devices of this name",
+            ),
+        ],
+        present: leases::present,
+        run: Run::Now(leases::leases),
+        ..PROBE
+    },
+    Tool {
+        name: "file_list",
+        summary: "What lies in a directory that the operator opened, sorted by name",
+        params: &[
+            required("path", PATH, "The directory, absolute"),
+            optional(
+                "limit",
+                count(FILE_LIST_CEILING, FILE_LIST_DEFAULT),
+                "At most so many entries, the first by name",
+            ),
+        ],
+        present: files::present,
+        run: Run::Later(files::list),
+        ..PROBE
+    },
+    Tool {
+        name: "file_read",
+        summary: "A part of a file beneath a directory that the operator opened",
+        params: &[
+            required("path", PATH, "The file, absolute"),
+            optional(
+                "offset",
+                Kind::Integer { min: 0, max: 9_007_199_254_740_991, default: Some(0) },
+                "The first byte",
+            ),
+            optional(
+                "max_bytes",
+                count(FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT),
+                "At most so many bytes; an answer may hold less, and says how many it has",
+            ),
+            optional("encoding", Kind::Choice(&["utf8", "base64"]), "How the content is written; utf8 when absent"),
+        ],
+        present: files::present,
+        run: Run::Later(files::read),
+        ..PROBE
     },
     Tool {
         name: OPENABLE,
@@ -51,6 +107,31 @@ pub static TOOLS: [Tool; 12] = [
         ..OBSERVE
     },
     Tool {
+        name: "log_tail",
+        summary: "The latest lines of a log that the operator named, without secrets",
+        params: &[
+            optional(
+                "unit",
+                Kind::Text { min: 1, max: TOOL_TEXT_CHARS, shape: Some(shape::LOG) },
+                "The unit, or a log file's absolute path; may be left out where only one is named",
+            ),
+            optional(
+                "lines",
+                count(LOG_TAIL_LINES_CEILING as i64, LOG_TAIL_LINES_DEFAULT),
+                "At most so many, the latest",
+            ),
+            optional("priority", Kind::Choice(&logs::PRIORITIES), "Only what is at least that urgent; for units"),
+            optional(
+                "since_s",
+                Kind::Integer { min: 1, max: LOG_TAIL_SINCE_S, default: None },
+                "Only what is not older than so many seconds; for units",
+            ),
+        ],
+        present: logs::present,
+        run: Run::Later(logs::tail),
+        ..PROBE
+    },
+    Tool {
         name: "network_interfaces",
         group: "net",
         summary: "Network interfaces with addresses, traffic and radio signal, and the default route",
@@ -62,6 +143,19 @@ pub static TOOLS: [Tool; 12] = [
         present: network::present,
         run: Run::Later(network::interfaces),
         ..OBSERVE
+    },
+    Tool {
+        name: "network_neighbors",
+        group: "net",
+        summary: "Devices on the local networks that this machine heard of",
+        params: &[optional(
+            "interface",
+            Kind::Text { min: 1, max: 15, shape: Some(shape::INTERFACE) },
+            "Only those on this interface",
+        )],
+        present: neighbors::present,
+        run: Run::Later(neighbors::neighbors),
+        ..PROBE
     },
     Tool {
         name: "service_status",
@@ -164,8 +258,23 @@ const OBSERVE: Tool = Tool {
     run: Run::Now(clock::status),
 };
 
+/// What tools that send packets or show what belongs to others have in common.
+const PROBE: Tool = Tool { tier: Tier::Probe, ..OBSERVE };
+
+/// An absolute path.
+const PATH: Kind = Kind::Text { min: 1, max: TOOL_TEXT_CHARS, shape: Some(shape::ABSOLUTE) };
+
+/// How many, from one on.
+const fn count(max: i64, default: usize) -> Kind {
+    Kind::Integer { min: 1, max, default: Some(default as i64) }
+}
+
 /// What the tools that keep a name of the reference have in common: they tell of sessions and leave no trace there.
 const REFERENCE: Tool = Tool { lenient: true, records: false, ..OBSERVE };
+
+const fn required(name: &'static str, kind: Kind, about: &'static str) -> Param {
+    Param { name, kind, required: true, about }
+}
 
 const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Param {
     Param { name, kind, required: false, about }

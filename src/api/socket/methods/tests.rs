@@ -147,8 +147,9 @@ fn health_counts_and_names_to_those_who_may_read() {
     let home = format!(r#"{{"key":"agent:home:main","updatedAt":{home},"age":9000}}"#);
     let payload = |all: &str, ops: &str, home: &str| {
         format!(
-            r#"{{"ok":true,"ts":{NOW},"durationMs":0,"channels":{{}},"channelOrder":[],"channelLabels":{{}},"heartbeatSeconds":0,"defaultAgentId":"ops","agents":[{{"agentId":"ops","name":"Ops","isDefault":true,"heartbeat":{{"enabled":false,"every":"disabled","everyMs":null}},"sessions":{{"path":"toolgate:memory","recent":[{ops}],"count":1}}}},{{"agentId":"home","isDefault":false,"heartbeat":{{"enabled":false,"every":"disabled","everyMs":null}},"sessions":{{"path":"toolgate:memory","recent":[{home}],"count":1}}}}],"sessions":{{"path":"toolgate:memory","recent":[{all}],"count":2}},"toolgate":{{"version":"{}","uptimeMs":60000,"connections":3,"tools":12}}}}"#,
-            env!("CARGO_PKG_VERSION")
+            r#"{{"ok":true,"ts":{NOW},"durationMs":0,"channels":{{}},"channelOrder":[],"channelLabels":{{}},"heartbeatSeconds":0,"defaultAgentId":"ops","agents":[{{"agentId":"ops","name":"Ops","isDefault":true,"heartbeat":{{"enabled":false,"every":"disabled","everyMs":null}},"sessions":{{"path":"toolgate:memory","recent":[{ops}],"count":1}}}},{{"agentId":"home","isDefault":false,"heartbeat":{{"enabled":false,"every":"disabled","everyMs":null}},"sessions":{{"path":"toolgate:memory","recent":[{home}],"count":1}}}}],"sessions":{{"path":"toolgate:memory","recent":[{all}],"count":2}},"toolgate":{{"version":"{}","uptimeMs":60000,"connections":3,"tools":{}}}}}"#,
+            env!("CARGO_PKG_VERSION"),
+            crate::tool::TOOLS.len()
         )
     };
     let full = payload(&format!("{ops},{home}"), &ops, &home);
