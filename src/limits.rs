@@ -372,6 +372,26 @@ pub const LOG_TAIL_BLOCK_BYTES: usize = 16 * KIB;
 pub const LOG_TAIL_BYTES: usize = 256 * KIB;
 /// One line of a log, in bytes before escaping; the rest is cut.
 pub const LOG_TAIL_LINE_BYTES: usize = 2 * KIB;
+/// Magic packets that `wake_on_lan` sends, because a broadcast is lost more easily than other packets.
+pub const WAKE_PACKETS: u32 = 3;
+/// From one magic packet to the next.
+pub const WAKE_STEP: Duration = Duration::from_millis(50);
+/// From the connection to the broker to its last answer; then `mqtt_publish` fails.
+pub const MQTT_SECS: Duration = Duration::from_secs(10);
+/// Characters of an MQTT message. Beyond it the argument is refused.
+pub const MQTT_PAYLOAD_CHARS: usize = 65_536;
+/// GPIO chips that are looked at for a label, by number. Chips with higher numbers are not seen.
+pub const GPIO_CHIPS: usize = 64;
+/// Lines of one GPIO chip that are looked at for a name. Lines behind them are not seen.
+pub const GPIO_LINES: u32 = 1_024;
+/// GPIO outputs that stay in the gateway's possession; one more is refused.
+pub const GPIO_HELD: usize = 64;
+/// The longest pulse, in milliseconds. Beyond it the argument is refused.
+pub const GPIO_PULSE_MS: i64 = 60_000;
+/// How often a line that does not go to rest at the end of a pulse is told again; then the log says so.
+pub const GPIO_PULSE_TRIES: u32 = 30;
+/// From one such attempt to the next.
+pub const GPIO_PULSE_REST: Duration = Duration::from_secs(1);
 /// Sessions the gateway remembers. Beyond it the one used longest ago is forgotten.
 pub const SESSIONS: usize = 64;
 /// Calls remembered per session. Beyond it the oldest is forgotten.

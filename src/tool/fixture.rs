@@ -41,6 +41,23 @@ pub fn call_in(host: &Host, tool: &str, args: &str, session: Session) -> Outcome
     }
 }
 
+/// What `would` says of these arguments for `tool`.
+pub fn planned(
+    host: &Host,
+    tool: &str,
+    args: &str,
+    would: fn(&Host, &Call) -> Result<String, Outcome>,
+) -> Result<String, Outcome> {
+    would(host, &asked(tool, args))
+}
+
+/// A permitted call of `tool`.
+pub fn asked(tool: &str, args: &str) -> Call {
+    let raw: &serde_json::value::RawValue = serde_json::from_str(args).expect("JSON");
+    let args = find(tool).expect("a tool of that name").check(Some(raw), None).expect("arguments");
+    Call { session: session("agent:main:main", "main"), owner: true, args, now: super::host::Now::read() }
+}
+
 fn handle(host: &Host, tool: &str, args: Args, session: Session) -> Outcome {
     let tool = find(tool).expect("a tool of that name");
     let call = Call { session, owner: true, args, now: super::host::Now::read() };

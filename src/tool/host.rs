@@ -1,14 +1,18 @@
 //! What tools see of the world: the system root, the configured agents, the session table, the clock at start.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 use smol::LocalExecutor;
 
 use super::aside::Aside;
 use super::gateway::Desk;
+use super::gpio::Pins;
 use super::ledger::Sessions;
 use super::root::Root;
 use super::storage::Probes;
@@ -90,6 +94,7 @@ pub struct Host {
     pub(super) aside: Aside,
     /// Like `aside`, for what the operator named: a dead network file system holds up no question about the network.
     pub(super) errands: Aside,
+    pub(super) pins: Arc<Pins>,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -97,8 +102,10 @@ pub struct Host {
 impl Host {
     /// A host whose files are under `root` (`/` for the running system) and whose configured agents are `agents`.
     pub fn new(root: PathBuf, agents: &[policy::Agent]) -> Host {
+        let root = Root::new(root);
         let host = Host {
-            root: Root::new(root),
+            pins: Arc::new(Pins::new(root.clone())),
+            root,
             sessions: RefCell::default(),
             desk: None,
             visibility: Visibility::default(),
@@ -116,6 +123,11 @@ impl Host {
         };
         host.set_agents(agents);
         host
+    }
+
+    /// Lets `work` go on after the call. It is boxed, so that all tools share one copy of the road.
+    pub(super) fn go_on(&self, work: Pin<Box<dyn Future<Output = ()>>>) {
+        self.tasks.spawn(work).detach();
     }
 
     /// What built-in tools may touch, as it stands now.

@@ -17,17 +17,22 @@ mod adjtimex;
 mod agents;
 mod aside;
 mod beneath;
+mod chips;
 mod clock;
 mod device;
+mod dial;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
+mod gpio;
 mod host;
+mod ioctl;
 mod leases;
 mod ledger;
 mod logs;
 mod mounts;
+mod mqtt;
 mod neighbors;
 mod netfiles;
 mod netlink;
@@ -43,6 +48,7 @@ mod storage;
 mod table;
 pub mod targets;
 mod thermal;
+mod wake;
 
 use std::fmt;
 use std::future::Future;
@@ -311,7 +317,7 @@ mod tests {
         let groups = groups();
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["group:device", "group:net"]);
-        let net = ["dhcp_leases", "network_interfaces", "network_neighbors"];
+        let net = ["dhcp_leases", "mqtt_publish", "network_interfaces", "network_neighbors", "wake_on_lan"];
         assert_eq!(groups[1].1, net);
     }
 

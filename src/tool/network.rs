@@ -59,7 +59,7 @@ pub(super) fn interfaces<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 }
 
 /// Everything about the network, and what the kernel says of radios.
-fn gather(root: &Root) -> (Net, String) {
+pub(super) fn gather(root: &Root) -> (Net, String) {
     let asked = if root.live() { netlink::read() } else { Err(io::Error::from(io::ErrorKind::Unsupported)) };
     let net = asked.unwrap_or_else(|_| netfiles::read(root));
     (net, root.text("/proc/net/wireless").unwrap_or_default())

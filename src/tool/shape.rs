@@ -50,6 +50,20 @@ pub const MAC: Shape = Shape {
     },
 };
 
+/// The name that the operator gave to a target.
+pub const NAME: Shape = Shape {
+    pattern: "^[A-Za-z0-9_.-]+$",
+    must: "be a name of letters, digits, _ . -",
+    matches: |text| !text.is_empty() && among(Some(text), b"_.-"),
+};
+
+/// An MQTT topic that names one topic only.
+pub const TOPIC: Shape = Shape {
+    pattern: "^[^#+\\u0000]+$",
+    must: "be a topic without the wildcards # and +",
+    matches: |text| !text.is_empty() && !text.contains(['#', '+', '\0']),
+};
+
 /// The name of a service unit.
 pub const UNIT: Shape = Shape {
     pattern: "^[A-Za-z0-9][A-Za-z0-9_.@:-]*$",
@@ -111,5 +125,13 @@ mod tests {
         check(MAC, "00:11:22:aa:BB:cg", false);
         check(MAC, "0:011:22:aa:BB:cc", false);
         check(MAC, "00:11:22:aa:BB:+c", false);
+        check(NAME, "heater_1.a-b", true);
+        check(NAME, "a/b", false);
+        check(NAME, "", false);
+        check(TOPIC, "home/lamp", true);
+        check(TOPIC, "home/#", false);
+        check(TOPIC, "home/+/x", false);
+        check(TOPIC, "a\0b", false);
+        check(TOPIC, "", false);
     }
 }

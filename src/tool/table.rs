@@ -3,15 +3,15 @@
 use super::schema::{Kind, Param};
 use super::shape;
 use super::{Run, Tier, Tool};
-use super::{agents, clock, device, files, gateway, leases, logs, neighbors, network};
-use super::{service, sessions, storage, thermal};
+use super::{agents, clock, device, files, gateway, gpio, leases, logs, mqtt, neighbors, network};
+use super::{service, sessions, storage, thermal, wake};
 use crate::limits::{
-    FILE_LIST_CEILING, FILE_LIST_DEFAULT, FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT, LOG_TAIL_LINES_CEILING,
-    LOG_TAIL_LINES_DEFAULT, LOG_TAIL_SINCE_S, TOOL_TEXT_CHARS,
+    FILE_LIST_CEILING, FILE_LIST_DEFAULT, FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT, GPIO_PULSE_MS,
+    LOG_TAIL_LINES_CEILING, LOG_TAIL_LINES_DEFAULT, LOG_TAIL_SINCE_S, MQTT_PAYLOAD_CHARS, TOOL_TEXT_CHARS,
 };
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 17] = [
+pub static TOOLS: [Tool; 21] = [
     Tool {
         name: "agents_list",
         group: "agents",
@@ -107,6 +107,30 @@ pub static TOOLS: [Tool; 17] = [
         ..OBSERVE
     },
     Tool {
+        name: "gpio_read",
+        summary: "The value of a GPIO line that the operator named",
+        params: &[required("line", NAMED, "The line's name")],
+        present: gpio::present,
+        run: Run::Later(gpio::read),
+        ..PROBE
+    },
+    Tool {
+        name: "gpio_write",
+        summary: "Sets a GPIO line that the operator named, for good or for a pulse",
+        params: &[
+            required("line", NAMED, "The line's name"),
+            required("value", Kind::Integer { min: 0, max: 1, default: None }, "1 is active, 0 is not"),
+            optional(
+                "pulse_ms",
+                Kind::Integer { min: 1, max: GPIO_PULSE_MS, default: None },
+                "After so many milliseconds the line takes the other value",
+            ),
+        ],
+        present: gpio::writable,
+        run: Run::Later(gpio::write),
+        ..ACT
+    },
+    Tool {
         name: "log_tail",
         summary: "The latest lines of a log that the operator named, without secrets",
         params: &[
@@ -130,6 +154,24 @@ pub static TOOLS: [Tool; 17] = [
         present: logs::present,
         run: Run::Later(logs::tail),
         ..PROBE
+    },
+    Tool {
+        name: "mqtt_publish",
+        group: "net",
+        summary: "Publishes a message to a topic of the operator's MQTT broker",
+        params: &[
+            required("topic", Kind::Text { min: 1, max: 256, shape: Some(shape::TOPIC) }, "The topic"),
+            required("payload", Kind::Text { min: 0, max: MQTT_PAYLOAD_CHARS, shape: None }, "The message"),
+            optional(
+                "qos",
+                Kind::Integer { min: 0, max: 1, default: Some(0) },
+                "1 waits until the broker says that it has the message",
+            ),
+            optional("retain", Kind::Boolean { default: false }, "The broker keeps it for later subscribers"),
+        ],
+        present: mqtt::present,
+        run: Run::Later(mqtt::publish),
+        ..ACT
     },
     Tool {
         name: "network_interfaces",
@@ -242,6 +284,15 @@ pub static TOOLS: [Tool; 17] = [
         run: Run::Now(clock::status),
         ..OBSERVE
     },
+    Tool {
+        name: "wake_on_lan",
+        group: "net",
+        summary: "Wakes a machine that the operator named",
+        params: &[required("host", NAMED, "The machine's name")],
+        present: wake::present,
+        run: Run::Later(wake::wake),
+        ..ACT
+    },
 ];
 
 /// What tools of our own that only look at the device have in common.
@@ -261,8 +312,14 @@ const OBSERVE: Tool = Tool {
 /// What tools that send packets or show what belongs to others have in common.
 const PROBE: Tool = Tool { tier: Tier::Probe, ..OBSERVE };
 
+/// What tools that change something bounded have in common.
+const ACT: Tool = Tool { tier: Tier::Act, ..OBSERVE };
+
 /// An absolute path.
 const PATH: Kind = Kind::Text { min: 1, max: TOOL_TEXT_CHARS, shape: Some(shape::ABSOLUTE) };
+
+/// The name of a target.
+const NAMED: Kind = Kind::Text { min: 1, max: 64, shape: Some(shape::NAME) };
 
 /// How many, from one on.
 const fn count(max: i64, default: usize) -> Kind {
