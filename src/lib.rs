@@ -73,7 +73,7 @@
 //! 6. A duration or a byte count with a unit stands in `limits` only, each with its reason: `tidy::units_live_in_limits`
 //!    and `tidy::every_limit_is_explained`.
 //! 7. No file has more than 600 lines, no function more than 70: `tidy::files_and_functions_are_short`.
-//! 8. Unsafe code stands in one file, which argues for it at its top: `tidy::unsafe_stands_in_one_file`.
+//! 8. Unsafe code stands in two files, which argue for it at their tops: `tidy::unsafe_stands_where_it_is_argued`.
 //! 9. Nothing starts a thread behind our back: `tidy::no_hidden_threads`. Two threads are there when idle, ours and
 //!    async-io's helper; a file system or kernel that may hang is asked on a short-lived third.
 //! 10. [`gate::Principal`] and [`gate::Permit`] have no public constructor and are not `Clone`, so a check cannot be

@@ -330,6 +330,8 @@ pub const TOOL_DIR_ENTRIES: usize = 512;
 pub const TOOL_LIST_ITEMS: usize = 64;
 /// Addresses shown per network interface. Beyond it the list is cut, `truncated: true`.
 pub const TOOL_ADDRS_PER_INTERFACE: usize = 16;
+/// Rows about other devices in a result (neighbours, leases). Beyond it the list is cut, `truncated: true`.
+pub const TOOL_ROWS: usize = 256;
 /// Characters of a text argument when its schema names no smaller bound. Beyond it the value is refused.
 pub const TOOL_TEXT_CHARS: usize = 4_096;
 /// Bytes of a raw object argument when its schema names no smaller bound. Beyond it the value is refused.
@@ -350,9 +352,10 @@ pub const MOUNT_MILLIS: u64 = 1_000;
 pub const MOUNT_THREADS: usize = 3;
 /// Of [`MOUNT_THREADS`], those that may hang on network file systems for ever; the rest stay for local ones.
 pub const MOUNT_THREADS_STUCK: usize = 2;
-/// Milliseconds the kernel may take for other questions that can hang (interfaces). Beyond it the call fails.
+/// Milliseconds the kernel may take for other questions that can hang (interfaces, files, GPIO). Beyond it the call fails.
 pub const ASIDE_MILLIS: u64 = 2_000;
-/// Threads that wait for such answers, over the whole process. Beyond it a call waits for one, then fails.
+/// Threads that wait for such answers, over the whole process, of each of three kinds: about the network, about files
+/// and machines that the operator named, about GPIO. Beyond it a call waits for one, then fails.
 pub const ASIDE_THREADS: usize = 2;
 /// Bytes of stack of the threads above: a system call, a path, a channel. The C libraries want 16 KiB at least.
 pub const ASIDE_STACK_BYTES: usize = 65_536;
@@ -361,6 +364,49 @@ pub const NETLINK_BYTES: usize = 32_768;
 /// Reads from a routing socket per question. Beyond it the answer is given up and files are read instead;
 /// 64 reads hold about 20 000 routes.
 pub const NETLINK_READS: usize = 64;
+/// Entries that `file_list` gives unless asked otherwise.
+pub const FILE_LIST_DEFAULT: usize = 200;
+/// The most entries that `file_list` may be asked for. Beyond it the argument is refused.
+pub const FILE_LIST_CEILING: i64 = 1_000;
+/// Names of one directory that `file_list` looks at; of these the first by name are kept. The rest is not seen,
+/// `truncated: true`.
+pub const FILE_LIST_SEEN: usize = 65_536;
+/// Bytes of a file that `file_read` gives unless asked otherwise.
+pub const FILE_READ_BYTES_DEFAULT: usize = 64 * KIB;
+/// The most bytes that `file_read` may be asked for; an answer still holds no more than a tool's result may.
+pub const FILE_READ_BYTES_CEILING: i64 = 262_144;
+/// Lines that `log_tail` gives unless asked otherwise.
+pub const LOG_TAIL_LINES_DEFAULT: usize = 100;
+/// The most lines that `log_tail` may be asked for. Beyond it the argument is refused.
+pub const LOG_TAIL_LINES_CEILING: usize = 1_000;
+/// Seconds back that `log_tail` may be asked for at most: a week. Beyond it the argument is refused.
+pub const LOG_TAIL_SINCE_S: i64 = 604_800;
+/// Bytes at the end of a log file that are read first; each further block is four times as long.
+pub const LOG_TAIL_BLOCK_BYTES: usize = 16 * KIB;
+/// Bytes at the end of a log file that are read at most. Lines before them are left out, `truncated: true`.
+pub const LOG_TAIL_BYTES: usize = 256 * KIB;
+/// One line of a log, in bytes before escaping; the rest is cut.
+pub const LOG_TAIL_LINE_BYTES: usize = 2 * KIB;
+/// Magic packets that `wake_on_lan` sends, because a broadcast is lost more easily than other packets.
+pub const WAKE_PACKETS: u32 = 3;
+/// From one magic packet to the next.
+pub const WAKE_STEP: Duration = Duration::from_millis(50);
+/// From the connection to the broker to its last answer; then `mqtt_publish` fails.
+pub const MQTT_SECS: Duration = Duration::from_secs(10);
+/// Characters of an MQTT message. Beyond it the argument is refused.
+pub const MQTT_PAYLOAD_CHARS: usize = 65_536;
+/// GPIO chips that are looked at for a label, by number. Chips with higher numbers are not seen.
+pub const GPIO_CHIPS: usize = 64;
+/// Lines of one GPIO chip that are looked at for a name. Lines behind them are not seen.
+pub const GPIO_LINES: u32 = 1_024;
+/// GPIO outputs that stay in the gateway's possession; one more is refused.
+pub const GPIO_HELD: usize = 64;
+/// The longest pulse, in milliseconds. Beyond it the argument is refused.
+pub const GPIO_PULSE_MS: i64 = 60_000;
+/// How often a line that does not go to rest at the end of a pulse is told again; then the log says so.
+pub const GPIO_PULSE_TRIES: u32 = 30;
+/// From one such attempt to the next.
+pub const GPIO_PULSE_REST: Duration = Duration::from_secs(1);
 
 // tool: what operators declare.
 
@@ -545,5 +591,6 @@ const _: () = {
     assert!(PATTERN_CHARS_MAX <= PATTERN_STEPS_MAX && PATTERN_STEPS_MAX < i16::MAX as usize);
     // A child may compute for as long as a call lasts, and one turn of the loop takes no more of it than a pipe holds.
     assert!(CHILD_CPU_SECS >= CALL_SECS.as_secs() && CHILD_PIECES * CHILD_READ_BYTES <= 64 * KIB);
+    assert!(LOG_TAIL_BLOCK_BYTES <= LOG_TAIL_BYTES && FILE_READ_BYTES_DEFAULT <= FILE_READ_BYTES_CEILING as usize);
     assert!(MOUNT_THREADS_STUCK < MOUNT_THREADS && TOOL_VALUE_BYTES <= TOOL_FILE_BYTES);
 };

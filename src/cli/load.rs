@@ -222,6 +222,18 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     if wrong.is_empty() { Ok(Settled { loaded, mode, bind, token, kept, password }) } else { Err(wrong) }
 }
 
+/// The gateway's own files and directories: the configuration, the state, and every file that holds a secret.
+pub fn private(globals: &Toolgate, flags: &Run, config: &Config) -> Vec<PathBuf> {
+    let gateway = &config.gateway;
+    let secrets = gateway.token.iter().chain(&gateway.password).chain(config.secrets.iter().map(|held| &held.secret));
+    let files = secrets.filter_map(|secret| match secret {
+        SecretRef::File { path, .. } => Some(PathBuf::from(path)),
+        SecretRef::Env { .. } | SecretRef::Text(_) => None,
+    });
+    let own = [place(globals), state_directory(globals.state_dir.as_deref()).ok(), flags.token_file.clone()];
+    own.into_iter().flatten().chain(directory("CREDENTIALS_DIRECTORY")).chain(files).collect()
+}
+
 /// The generated token, where one was generated.
 fn kept_token(globals: &Toolgate) -> Result<Option<Secret>, String> {
     let path = token_path(globals)?;

@@ -192,6 +192,7 @@ impl Standing {
     fn regime(&self, settled: Settled, listeners: Listeners) -> Regime {
         let port = port(self.flags, &settled);
         let Settled { loaded, mode, bind, token, password, .. } = settled;
+        let private = load::private(self.asked, self.flags, &loaded.config);
         let Config { gateway, rules, declared, targets, .. } = loaded.config;
         let mut rules = with_tools(rules, &declared);
         (rules.auth.mode, rules.auth.token, rules.auth.password) = (mode, token, password);
@@ -208,7 +209,7 @@ impl Standing {
         let held = fixed.held(bind, port, gateway.handshake_timeout_ms, &gateway.limits);
         let Limits { calls, message_bytes, tool_result_bytes, .. } = gateway.limits;
         let (result_bytes, targets) = (tool_result_bytes, Rc::new(targets));
-        Regime { rules, settings, calls, result_bytes, message_bytes, declared, targets, held, listeners }
+        Regime { rules, settings, calls, result_bytes, message_bytes, declared, targets, private, held, listeners }
     }
 }
 
@@ -224,7 +225,7 @@ pub(super) fn stage(asked: &Toolgate, config: Config) -> (Gate, Host) {
     let Config { rules, declared, targets, .. } = config;
     let gate = Gate::new(with_tools(rules, &declared));
     let host = host(asked, &gate.rules().policy);
-    host.equip(declared, Rc::new(targets));
+    host.equip(declared, Rc::new(targets), Vec::new());
     (gate, host)
 }
 

@@ -78,7 +78,7 @@ impl Gateway {
             let owner = own.clone();
             let restart = move || owner.upgrade().map_or(Err(Vec::new()), |gateway| gateway.reload("gateway"));
             host.result_bytes.set(regime.result_bytes);
-            host.equip(regime.declared, regime.targets);
+            host.equip(regime.declared, regime.targets, regime.private);
             host.own.borrow_mut().clone_from(&addresses);
             let owner = own.clone();
             let status = move || owner.upgrade().map(|gateway| gateway.status()).unwrap_or_default();
@@ -157,7 +157,7 @@ impl Gateway {
         self.host.set_main_key(policy.session.main_key.as_deref());
         *self.settings.borrow_mut() = regime.settings;
         self.calls.widen(all_calls(regime.calls));
-        self.host.equip(regime.declared, regime.targets);
+        self.host.equip(regime.declared, regime.targets, regime.private);
         self.host.result_bytes.set(regime.result_bytes);
         self.message_bytes.set(regime.message_bytes);
         if !regime.listeners.is_empty() {

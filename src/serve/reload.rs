@@ -1,6 +1,7 @@
 //! What a reload puts in force, and what the gateway remembers of the last one.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::api::Settings;
@@ -29,6 +30,8 @@ pub struct Regime {
     pub declared: Vec<Rc<Declared>>,
     /// What built-in tools may touch.
     pub targets: Rc<Targets>,
+    /// The gateway's own files and directories, which no tool shows.
+    pub private: Vec<PathBuf>,
     /// Keys whose new value needs a restart.
     pub held: Vec<&'static str>,
     /// Listeners that take the place of those in use; empty = they stay.

@@ -37,6 +37,7 @@ fn gateway() -> Rc<Gateway> {
         message_bytes: 65_536,
         declared: Vec::new(),
         targets: Rc::default(),
+        private: Vec::new(),
         held: Vec::new(),
         listeners: Vec::new(),
     };

@@ -9,6 +9,7 @@ use smol::channel::bounded;
 use smol::future::FutureExt;
 use smol::lock::Semaphore;
 
+use super::{Later, Outcome};
 use crate::limits::{ASIDE_MILLIS, ASIDE_STACK_BYTES, ASIDE_THREADS};
 
 /// The threads for such work, at most [`ASIDE_THREADS`]. One that hangs keeps its slot until it comes back.
@@ -25,21 +26,38 @@ impl Default for Aside {
 }
 
 impl Aside {
-    /// What `work` returns, or `None` when there is no thread for it or it does not end in time.
+    /// What `work` returns, or `None` when there is no thread for it or it does not end in time, all in all.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let slot = in_time(self.deadline, async { Some(self.slots.acquire_arc().await) }).await?;
-        let (sender, receiver) = bounded(1);
-        start("aside", move || {
-            // Nobody may be listening any more; then the answer is of no use to anybody.
-            let _ = sender.try_send(work());
-            drop(slot);
-        })?;
-        in_time(self.deadline, async { receiver.recv().await.ok() }).await
+        in_time(self.deadline, async {
+            let slot = self.slots.acquire_arc().await;
+            let (sender, receiver) = bounded(1);
+            let work = move || {
+                // Nobody may be listening any more; then the answer is of no use to anybody.
+                let _ = sender.try_send(work());
+                drop(slot);
+            };
+            start("aside", Box::new(work))?;
+            receiver.recv().await.ok()
+        })
+        .await
     }
 }
 
+/// The outcome of `work` on such a thread. What `work` does is boxed, so that all tools share one copy of this road.
+pub(super) fn later(aside: &Aside, work: Box<dyn FnOnce() -> Outcome + Send>) -> Later<'_> {
+    Box::pin(async move {
+        let late = || Outcome::soft("error", "the system did not answer in time");
+        aside.run(work).await.unwrap_or_else(late)
+    })
+}
+
+/// An outcome that is known already.
+pub(super) fn known<'a>(outcome: Outcome) -> Later<'a> {
+    Box::pin(std::future::ready(outcome))
+}
+
 /// Starts a thread with a small stack. The name is what `ps -T` shows of it.
-pub(super) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Option<()> {
+pub(super) fn start(name: &str, work: Box<dyn FnOnce() + Send>) -> Option<()> {
     thread::Builder::new().name(name.to_owned()).stack_size(ASIDE_STACK_BYTES).spawn(work).ok().map(drop)
 }
 

@@ -46,6 +46,20 @@ pub fn call_in(host: &Host, tool: &str, args: &str, session: Session) -> Outcome
     }
 }
 
+/// What `would` says of these arguments for `tool`.
+pub fn planned(host: &Host, tool: &str, args: &str, would: super::Would) -> Result<String, Outcome> {
+    would(host, &asked(tool, args))
+}
+
+/// A permitted call of `tool`.
+pub fn asked(tool: &str, args: &str) -> Call {
+    let raw: &serde_json::value::RawValue = serde_json::from_str(args).expect("JSON");
+    let tool = built_in(tool).expect("a tool of that name");
+    let args = super::schema::check(tool.params, tool.lenient, Some(raw), None).expect("arguments that fit");
+    let now = super::host::Now::read();
+    Call { session: session("agent:main:main", "main"), owner: true, args, now, progress: None }
+}
+
 fn handle(host: &Host, tool: &str, args: Args, session: Session) -> Outcome {
     let tool = built_in(tool).expect("a tool of that name");
     let call = Call { session, owner: true, args, now: super::host::Now::read(), progress: None };
@@ -57,12 +71,7 @@ fn handle(host: &Host, tool: &str, args: Args, session: Session) -> Outcome {
 
 /// What `tool` would do with `args`, and nothing is done.
 pub fn rehearse(host: &Host, tool: &str, args: &str) -> Result<String, Outcome> {
-    let tool = built_in(tool).expect("a tool of that name");
-    let raw: &serde_json::value::RawValue = serde_json::from_str(args).expect("JSON");
-    let args = super::schema::check(tool.params, tool.lenient, Some(raw), None).expect("arguments that fit");
-    let now = super::host::Now::read();
-    let call = Call { session: session("agent:main:main", "main"), owner: true, args, now, progress: None };
-    (tool.would.expect("an acting tool"))(host, &call)
+    planned(host, tool, args, built_in(tool).and_then(|tool| tool.would).expect("an acting tool"))
 }
 
 /// Asserts that `tool` on the recorded `device` answers exactly what its golden says; `UPDATE=1` rewrites the golden.

@@ -1,9 +1,12 @@
 //! What tools see of the world: the system root, the configured agents, the session table, the clock at start.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 use smol::LocalExecutor;
@@ -13,6 +16,7 @@ use super::border::forbidden;
 use super::child::Nursery;
 use super::declared::Declared;
 use super::gateway::Desk;
+use super::gpio::Pins;
 use super::lane::Lane;
 use super::ledger::Sessions;
 use super::root::Root;
@@ -92,6 +96,8 @@ pub struct Host {
     pub own: RefCell<Vec<SocketAddr>>,
     /// Work that goes on after its call: the end of a child process, a pulse on a line. Whoever serves runs it.
     pub tasks: LocalExecutor<'static>,
+    /// The gateway's own files and directories (configuration, token, state), which no tool shows.
+    pub private: RefCell<Vec<PathBuf>>,
     pub(super) start: Now,
     /// Whether the clock is kept in time, as of that second since boot.
     pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
@@ -104,6 +110,9 @@ pub struct Host {
     /// Whether a restart of the device is under way.
     pub(super) rebooting: Cell<bool>,
     pub(super) nursery: Rc<Nursery>,
+    /// Like `aside`, for what the operator named: a dead network file system holds up no question about the network.
+    pub(super) errands: Aside,
+    pub(super) pins: Arc<Pins>,
     agents: RefCell<Vec<Agent>>,
     main_key: RefCell<String>,
 }
@@ -111,8 +120,10 @@ pub struct Host {
 impl Host {
     /// A host whose files are under `root` (`/` for the running system) and whose configured agents are `agents`.
     pub fn new(root: PathBuf, agents: &[policy::Agent]) -> Host {
+        let root = Root::new(root);
         let host = Host {
-            root: Root::new(root),
+            pins: Arc::new(Pins::new(root.clone())),
+            root,
             sessions: RefCell::default(),
             desk: None,
             visibility: Visibility::default(),
@@ -122,6 +133,7 @@ impl Host {
             targets: RefCell::default(),
             own: RefCell::default(),
             tasks: LocalExecutor::new(),
+            private: RefCell::default(),
             start: Now::read(),
             synchronized: Cell::default(),
             probes: Probes::default(),
@@ -130,6 +142,7 @@ impl Host {
             itself: Weak::new(),
             rebooting: Cell::default(),
             nursery: Rc::default(),
+            errands: Aside::default(),
             agents: RefCell::default(),
             main_key: RefCell::new(String::from("main")),
         };
@@ -137,13 +150,19 @@ impl Host {
         host
     }
 
+    /// Lets `work` go on after the call. It is boxed, so that all tools share one copy of the road.
+    pub(super) fn go_on(&self, work: Pin<Box<dyn Future<Output = ()>>>) {
+        self.tasks.spawn(work).detach();
+    }
+
     /// What built-in tools may touch, as it stands now.
     pub(super) fn targets(&self) -> Rc<Targets> {
         Rc::clone(&self.targets.borrow())
     }
 
-    /// Puts other declared tools and targets in their place, after a reload. Calls that run keep theirs.
-    pub fn equip(&self, declared: Vec<Rc<Declared>>, targets: Rc<Targets>) {
+    /// Puts other declared tools and targets in their place, after a reload. Calls that run keep theirs. `private` is
+    /// what no tool shows.
+    pub fn equip(&self, declared: Vec<Rc<Declared>>, targets: Rc<Targets>, private: Vec<PathBuf>) {
         let mut lanes = self.lanes.borrow_mut();
         // A tool that is gone and idle leaves nothing behind.
         lanes.retain(|(name, lane)| {
@@ -157,6 +176,8 @@ impl Host {
         drop(lanes);
         *self.declared.borrow_mut() = declared;
         *self.targets.borrow_mut() = targets;
+        *self.private.borrow_mut() = private;
+        self.release_lines();
     }
 
     /// This host, so that work that outlives a call can find it.

@@ -1,6 +1,6 @@
 //! What only raw system calls do: ask whether somebody keeps the clock, start a child, close what was inherited.
 //!
-//! `unsafe` is argued here and nowhere else in the program.
+//! `unsafe` is argued here and, for questions to GPIO chips, in `ioctl`; it stands nowhere else in the program.
 //!
 //! **adjtimex(2)** with `modes == 0` changes nothing and needs no privilege; neither std nor rustix offers it. It reads
 //! and fills one `timex` that lives on this stack frame, that is all zeros before (a valid value of this plain C struct

@@ -15,8 +15,10 @@
 
 mod agents;
 mod aside;
+mod beneath;
 mod border;
 pub mod child;
+mod chips;
 mod clock;
 pub mod command;
 pub mod declared;
@@ -24,17 +26,24 @@ mod device;
 pub mod dns;
 mod fetch;
 pub mod fields;
+mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gateway;
+mod gpio;
 mod home;
 mod host;
+mod ioctl;
 mod kernel;
 pub mod lane;
+mod leases;
 mod ledger;
 mod listed;
+mod logs;
 mod manager;
 mod mounts;
+mod mqtt;
+mod neighbors;
 mod netfiles;
 mod netlink;
 mod network;
@@ -43,6 +52,7 @@ pub mod pattern;
 mod pipe;
 mod probe;
 mod reach;
+mod redact;
 pub mod remote;
 mod resolve;
 mod root;
@@ -59,6 +69,7 @@ pub mod telling;
 pub mod template;
 mod thermal;
 pub mod url;
+mod wake;
 mod web;
 
 use std::fmt;
@@ -366,7 +377,18 @@ mod tests {
         let groups = groups(&[]);
         let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["group:device", "group:home", "group:net"]);
-        assert_eq!(groups[2].1, ["dns_lookup", "http_fetch", "network_interfaces", "ping", "tcp_check"]);
+        let net = [
+            "dhcp_leases",
+            "dns_lookup",
+            "http_fetch",
+            "mqtt_publish",
+            "network_interfaces",
+            "network_neighbors",
+            "ping",
+            "tcp_check",
+            "wake_on_lan",
+        ];
+        assert_eq!(groups[2].1, net);
     }
 
     #[test]
@@ -418,7 +440,8 @@ mod tests {
     #[test]
     fn recorded_devices() {
         for device in ["openwrt", "pi-zero", "pi4", "vm"] {
-            for tool in ["device_status", "network_interfaces", "service_status", "storage_status", "thermal_status"] {
+            let tools = ["device_status", "network_interfaces", "network_neighbors"];
+            for tool in tools.into_iter().chain(["service_status", "storage_status", "thermal_status"]) {
                 fixture::check(device, tool);
             }
         }

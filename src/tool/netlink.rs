@@ -1,4 +1,4 @@
-//! A routing socket, just enough of it: three questions → links, addresses and the default route.
+//! A routing socket, just enough of it: three questions → links, addresses and the default route; one more → neighbours.
 //!
 //! Source: rtnetlink(7).
 //!
@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
+use super::neighbors::{Found, Neighbor};
 use super::network::{Link, Net, mac, named, up};
 use crate::limits::{NETLINK_BYTES, NETLINK_READS};
 
@@ -22,6 +23,8 @@ const NEW_ADDR: u16 = 20;
 const GET_ADDR: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
+const NEW_NEIGHBOR: u16 = 28;
+const GET_NEIGHBOR: u16 = 30;
 /// Request, and all objects of the kind (NLM_F_REQUEST | NLM_F_DUMP).
 const DUMP: u16 = 0x301;
 /// The length of a message's own header.
@@ -33,15 +36,8 @@ const MAIN_TABLE: u32 = 254;
 /// # Errors
 /// When the socket is denied, the kernel refuses, or the answer does not end within the limits.
 pub(super) fn read() -> io::Result<Net> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    let mut buffer = vec![0; NETLINK_BYTES];
-    let mut net = Net::default();
-    ask(&socket, &mut buffer, GET_LINK, HEADER, &mut |kind, body| {
-        if kind == NEW_LINK {
-            net.links.extend(link(body));
-        }
-    })?;
+    let (socket, mut buffer) = open()?;
+    let mut net = Net { links: links(&socket, &mut buffer)?, route: None };
     ask(&socket, &mut buffer, GET_ADDR, 8, &mut |kind, body| {
         if kind == NEW_ADDR {
             address(body, &mut net.links);
@@ -59,6 +55,35 @@ pub(super) fn read() -> io::Result<Net> {
     net.route = best.and_then(|best| Some((named(&net.links, best.index)?, best.gateway)));
     net.links.sort_unstable_by_key(|link| link.index);
     Ok(net)
+}
+
+/// Adds all neighbours to `found`, except those that the kernel made for itself (multicast, the loopback).
+///
+/// # Errors
+/// As those of [`read`].
+pub(super) fn neighbors(found: &mut Found) -> io::Result<()> {
+    let (socket, mut buffer) = open()?;
+    let links = links(&socket, &mut buffer)?;
+    ask(&socket, &mut buffer, GET_NEIGHBOR, 12, &mut |kind, body| {
+        if let Some(neighbor) = neighbor(body, &links).filter(|_| kind == NEW_NEIGHBOR) {
+            found.add(neighbor);
+        }
+    })
+}
+
+fn open() -> io::Result<(OwnedFd, Vec<u8>)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok((socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?, vec![0; NETLINK_BYTES]))
+}
+
+fn links(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {
+    let mut links = Vec::new();
+    ask(socket, buffer, GET_LINK, HEADER, &mut |kind, body| {
+        if kind == NEW_LINK {
+            links.extend(link(body));
+        }
+    })?;
+    Ok(links)
 }
 
 /// Sends one question of `size` zero bytes after the header and hands every message of the answer to `each`.
@@ -157,6 +182,31 @@ fn address(body: &[u8], links: &mut [Link]) -> Option<()> {
     let addr = local.or(peer)?;
     links.iter_mut().find(|link| link.index == i64::from(index))?.addrs.push((addr, prefix));
     Some(())
+}
+
+/// `struct ndmsg` and its attributes.
+fn neighbor(body: &[u8], links: &[Link]) -> Option<Neighbor> {
+    let (family, index) = (*body.first()?, i32_at(body, 4)?);
+    let state = match u16_at(body, 8)? {
+        0x01 => "incomplete",
+        0x02 => "reachable",
+        0x04 => "stale",
+        0x08 => "delay",
+        0x10 => "probe",
+        0x20 => "failed",
+        0x80 => "permanent",
+        _ => return None,
+    };
+    let (mut to, mut at) = (None, None);
+    for (kind, value) in attributes(body.get(12..)?) {
+        match kind {
+            1 => to = ip(value),
+            2 => at = mac(value),
+            _ => {}
+        }
+    }
+    let interface = named(links, i64::from(index))?;
+    if matches!(family, 2 | 10) { Some(Neighbor { ip: to?, mac: at, interface, state }) } else { None }
 }
 
 struct Default {
@@ -285,6 +335,37 @@ mod tests {
             let mut flipped = body.clone();
             flipped[at] = 0xff;
             let _ = (link(&flipped), address(&flipped, &mut []), default(&flipped));
+        }
+    }
+
+    #[test]
+    fn neighbours_are_those_of_internet_families_that_somebody_asked_for() {
+        let links = [Link { index: 3, name: String::from("eth0"), ..Link::default() }];
+        let body = |family: u8, index: u8, state: u8, more: &[u8]| {
+            [&[family, 0, 0, 0, index, 0, 0, 0, state, 0, 0, 0], more].concat()
+        };
+        let v4 = attribute(1, &[192, 168, 1, 9]);
+        let whole = [v4.clone(), attribute(2, &[2, 0, 0, 0, 0, 1])].concat();
+        // Little-endian samples; the kernel speaks the machine's order.
+        if cfg!(target_endian = "big") {
+            return;
+        }
+        let expected = Neighbor {
+            ip: IpAddr::from([192, 168, 1, 9]),
+            mac: Some(String::from("02:00:00:00:00:01")),
+            interface: String::from("eth0"),
+            state: "stale",
+        };
+        assert_eq!(neighbor(&body(2, 3, 4, &whole), &links), Some(expected));
+        assert_eq!(neighbor(&body(2, 3, 0x20, &v4), &links).map(|found| found.mac), Some(None));
+        for (family, index, state) in [(2, 9, 4), (2, 3, 0x40), (2, 3, 0), (7, 3, 4)] {
+            assert_eq!(neighbor(&body(family, index, state, &whole), &links), None);
+        }
+        let sample = body(2, 3, 4, &whole);
+        for at in 0..sample.len() {
+            let mut flipped = sample.clone();
+            flipped[at] = 0xff;
+            let _ = (neighbor(&sample[..at], &links), neighbor(&flipped, &links));
         }
     }
 

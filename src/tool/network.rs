@@ -4,11 +4,10 @@
 use std::io;
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::host::Host;
+use super::object::{Object, fit};
 use super::root::Root;
-use super::{Call, Later, Outcome, fit, netfiles, netlink};
+use super::{Call, Later, Outcome, aside, netfiles, netlink};
 use crate::limits::{TOOL_ADDRS_PER_INTERFACE, TOOL_LIST_ITEMS};
 
 /// What either source tells.
@@ -31,31 +30,6 @@ pub(super) struct Link {
     pub tx_bytes: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Details {
-    interfaces: Vec<Interface>,
-    default_route: Option<DefaultRoute>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct Interface {
-    name: String,
-    up: bool,
-    mac: Option<String>,
-    addrs: Vec<String>,
-    rx_bytes: Option<u64>,
-    tx_bytes: Option<u64>,
-    signal_dbm: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct DefaultRoute {
-    interface: String,
-    gateway: Option<IpAddr>,
-}
-
 const LINKS: &str = "/sys/class/net";
 
 /// Whether there is a source for interfaces.
@@ -68,18 +42,20 @@ pub(super) fn present(host: &Host) -> Result<(), String> {
 
 /// `network_interfaces`.
 pub(super) fn interfaces<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
-    Box::pin(async move {
-        let Some((mut net, signals)) = ask(host).await else {
-            return Outcome::Failed(String::from("network_interfaces: the kernel did not answer in time"));
-        };
-        if let Some(only) = call.args.text("name") {
+    let (root, room) = (host.root.clone(), host.result_bytes.get());
+    let only = call.args.text("name").map(String::from);
+    // A driver that hangs with the kernel's network lock in its hand hangs everybody who asks.
+    let work = move || {
+        let (mut net, signals) = gather(&root);
+        if let Some(only) = only {
             net.links.retain(|link| link.name == only);
             if net.links.is_empty() {
                 return Outcome::soft("error", "name: no such interface");
             }
         }
-        Outcome::done(&details(net, &signals, host.result_bytes.get()))
-    })
+        details(&net, &signals, room)
+    };
+    aside::later(&host.aside, Box::new(work))
 }
 
 /// The network as it is now and the radios' signals, or `None` when the kernel does not answer in time.
@@ -89,31 +65,43 @@ pub(super) async fn ask(host: &Host) -> Option<(Net, String)> {
     host.aside.run(move || gather(&root)).await
 }
 
-fn gather(root: &Root) -> (Net, String) {
+/// Everything about the network, and what the kernel says of radios.
+pub(super) fn gather(root: &Root) -> (Net, String) {
     let asked = if root.live() { netlink::read() } else { Err(io::Error::from(io::ErrorKind::Unsupported)) };
     let net = asked.unwrap_or_else(|_| netfiles::read(root));
     (net, root.text("/proc/net/wireless").unwrap_or_default())
 }
 
-fn details(net: Net, signals: &str, mut room: usize) -> Details {
+fn details(net: &Net, signals: &str, room: usize) -> Outcome {
     let many = net.links.iter().any(|link| link.addrs.len() > TOOL_ADDRS_PER_INTERFACE);
-    let mut interfaces: Vec<Interface> = net.links.into_iter().map(|link| interface(link, signals)).collect();
-    let cut = fit(&mut interfaces, TOOL_LIST_ITEMS, &mut room);
-    let default_route = net.route.map(|(interface, gateway)| DefaultRoute { interface, gateway });
-    Details { interfaces, default_route, truncated: many || cut }
+    let mut interfaces: Vec<String> = net.links.iter().map(|link| interface(link, signals)).collect();
+    let cut = fit(&mut interfaces, TOOL_LIST_ITEMS, room);
+    let mut object = Object::new();
+    object.list("interfaces", &interfaces);
+    match &net.route {
+        Some((name, gateway)) => {
+            let gateway = gateway.map(|gateway| gateway.to_string());
+            let route = Object::new().text("interface", name).maybe("gateway", gateway.as_deref()).end();
+            object.raw("default_route", &route)
+        }
+        None => object.raw("default_route", "null"),
+    };
+    object.truncated(many || cut).done()
 }
 
-fn interface(link: Link, signals: &str) -> Interface {
+fn interface(link: &Link, signals: &str) -> String {
     let shown = link.addrs.iter().take(TOOL_ADDRS_PER_INTERFACE);
-    Interface {
-        signal_dbm: signal(signals, &link.name),
-        addrs: shown.map(|(addr, prefix)| format!("{addr}/{prefix}")).collect(),
-        name: link.name,
-        up: link.up,
-        mac: link.mac,
-        rx_bytes: link.rx_bytes,
-        tx_bytes: link.tx_bytes,
+    let addrs: Vec<String> = shown.map(|(addr, prefix)| format!("\"{addr}/{prefix}\"")).collect();
+    let mut row = Object::new();
+    row.text("name", &link.name).flag("up", link.up).maybe("mac", link.mac.as_deref()).list("addrs", &addrs);
+    for (key, count) in [("rx_bytes", link.rx_bytes), ("tx_bytes", link.tx_bytes)] {
+        row.raw(key, &count.map_or_else(|| String::from("null"), |count| count.to_string()));
     }
+    match signal(signals, &link.name) {
+        Some(dbm) => row.number("signal_dbm", dbm),
+        None => row.raw("signal_dbm", "null"),
+    };
+    row.end()
 }
 
 /// The level in dBm of the radio `name`: ` wlan0: 0000   55.  -55.  -256 …`. Old drivers count it as an unsigned byte.

@@ -4,11 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 
 use super::*;
-use crate::tool::fixture::{Scratch, call, rehearse};
+use crate::tool::fixture::{Scratch, call, heir, rehearse};
 use crate::tool::{Now, Targets};
 
 /// A root in which `systemctl` is this script; it writes its arguments into the root's `asked`.
 fn systemd(name: &str, script: &str) -> Scratch {
+    heir();
     let tmp = Scratch::new(name);
     tmp.write("run/systemd/system/x", b"");
     program(&tmp, "usr/bin/systemctl", script);

@@ -61,6 +61,37 @@ pub const INTERFACE: Shape = Shape {
     matches: |text| word(text, b"_.@-"),
 };
 
+/// A log: a unit's name or an absolute path.
+pub const LOG: Shape = Shape {
+    pattern: "^([A-Za-z0-9][A-Za-z0-9_.@:-]*$|/)",
+    must: "be a unit name or start with /",
+    matches: |text| text.starts_with('/') || word(text, b"_.@:-"),
+};
+
+/// A hardware address.
+pub const MAC: Shape = Shape {
+    pattern: "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$",
+    must: "be a hardware address such as 00:11:22:33:44:55",
+    matches: |text| {
+        let part = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        text.len() == 17 && text.split(':').count() == 6 && text.split(':').all(part)
+    },
+};
+
+/// The name that the operator gave to a target.
+pub const NAME: Shape = Shape {
+    pattern: "^[A-Za-z0-9_.-]+$",
+    must: "be a name of letters, digits, _ . -",
+    matches: |text| !text.is_empty() && among(Some(text), b"_.-"),
+};
+
+/// An MQTT topic that names one topic only.
+pub const TOPIC: Shape = Shape {
+    pattern: "^[^#+\\u0000]+$",
+    must: "be a topic without the wildcards # and +",
+    matches: |text| !text.is_empty() && !text.contains(['#', '+', '\0']),
+};
+
 /// The name of a service unit.
 pub const UNIT: Shape = Shape {
     pattern: "^[A-Za-z0-9][A-Za-z0-9_.@:-]*$",
@@ -75,9 +106,12 @@ fn small(text: &str, more: &[u8]) -> bool {
 
 /// A letter or digit, then letters, digits and `more`.
 fn word(text: &str, more: &[u8]) -> bool {
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || more.contains(b))
+    text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) && among(Some(text), more)
+}
+
+/// Whether there are only letters, digits and `more`.
+fn among(text: Option<&str>, more: &[u8]) -> bool {
+    text.is_some_and(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b)))
 }
 
 #[cfg(test)]
@@ -125,5 +159,31 @@ mod tests {
         check(HA_DOMAIN, "", false);
         check(HA_SERVICE, "turn_on2", true);
         check(HA_SERVICE, "turn on", false);
+        check(HOST, "nas.local", true);
+        check(HOST, "[fe80::1%eth0]", true);
+        check(HOST, "_x", true);
+        check(HOST, "-oProxyCommand=x", false);
+        check(HOST, "ä", false);
+        check(HOST, "a b", false);
+        check(HOST, "", false);
+        check(LOG, "nginx.service", true);
+        check(LOG, "/var/log/a b", true);
+        check(LOG, "--user", false);
+        check(LOG, "a/b", false);
+        check(LOG, "", false);
+        check(MAC, "00:11:22:aa:BB:cc", true);
+        check(MAC, "00:11:22:aa:BB:c", false);
+        check(MAC, "00-11-22-aa-BB-cc", false);
+        check(MAC, "00:11:22:aa:BB:cg", false);
+        check(MAC, "0:011:22:aa:BB:cc", false);
+        check(MAC, "00:11:22:aa:BB:+c", false);
+        check(NAME, "heater_1.a-b", true);
+        check(NAME, "a/b", false);
+        check(NAME, "", false);
+        check(TOPIC, "home/lamp", true);
+        check(TOPIC, "home/#", false);
+        check(TOPIC, "home/+/x", false);
+        check(TOPIC, "a\0b", false);
+        check(TOPIC, "", false);
     }
 }

@@ -109,7 +109,7 @@ impl Probes {
         let places: Vec<PathBuf> = open.iter().map(|(_, place, _)| place.clone()).collect();
         let (sender, receiver) = bounded(places.len().max(1));
         let (ask, stuck) = (self.ask, Arc::clone(&self.stuck));
-        start("mounts", move || work(&places, ask, &sender, &stuck, slot))?;
+        start("mounts", Box::new(move || work(&places, ask, &sender, &stuck, slot)))?;
         for (done, (at, _, _)) in open.iter().enumerate() {
             let answer = in_time(self.deadline, next(&receiver)).await;
             if let Some(slot) = answers.get_mut(*at) {

@@ -1,16 +1,18 @@
 //! The table of tools. A new tool is a row here, in its place by name, and a handler in the file of its family.
 
-use super::home;
 use super::schema::{Kind, Param};
 use super::shape;
 use super::{Run, Tier, Tool};
-use super::{agents, clock, device, gateway, network, probe, service, sessions, storage, thermal, web};
+use super::{agents, clock, device, files, gateway, gpio, home, leases, logs, mqtt, neighbors, network, probe};
+use super::{service, sessions, storage, thermal, wake, web};
 use crate::limits::{
-    FETCH_BYTES, FETCH_BYTES_CEILING, FETCH_FIELD_CHARS, FETCH_FIELDS, FETCH_URL_CHARS, TOOL_TEXT_CHARS,
+    FETCH_BYTES, FETCH_BYTES_CEILING, FETCH_FIELD_CHARS, FETCH_FIELDS, FETCH_URL_CHARS, FILE_LIST_CEILING,
+    FILE_LIST_DEFAULT, FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT, GPIO_PULSE_MS, LOG_TAIL_LINES_CEILING,
+    LOG_TAIL_LINES_DEFAULT, LOG_TAIL_SINCE_S, MQTT_PAYLOAD_CHARS, TOOL_TEXT_CHARS,
 };
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 20] = [
+pub static TOOLS: [Tool; 29] = [
     Tool {
         name: "agents_list",
         group: "agents",
@@ -42,6 +44,22 @@ pub static TOOLS: [Tool; 20] = [
         ..OBSERVE
     },
     Tool {
+        name: "dhcp_leases",
+        group: "net",
+        summary: "The devices that this machine's DHCP server gave an address to",
+        params: &[
+            optional("mac", Kind::Text { min: 1, max: 17, shape: Some(shape::MAC) }, "Only this hardware address"),
+            optional(
+                "hostname",
+                Kind::Text { min: 1, max: 253, shape: Some(shape::HOST) },
+                "Only devices of this name",
+            ),
+        ],
+        present: leases::present,
+        run: Run::Now(leases::leases),
+        ..PROBE
+    },
+    Tool {
         name: "dns_lookup",
         summary: "DNS records of a name, from the device's name servers or from one nearby",
         params: &[
@@ -55,6 +73,42 @@ pub static TOOLS: [Tool; 20] = [
             millis(100, 10_000, 3_000, "When to give up"),
         ],
         run: Run::Later(probe::lookup),
+        ..NET
+    },
+    Tool {
+        name: "file_list",
+        summary: "What lies in a directory that the operator opened, sorted by name",
+        params: &[
+            required("path", PATH, "The directory, absolute"),
+            optional(
+                "limit",
+                count(FILE_LIST_CEILING, FILE_LIST_DEFAULT),
+                "At most so many entries, the first by name",
+            ),
+        ],
+        present: files::present,
+        run: Run::Later(files::list),
+        ..PROBE
+    },
+    Tool {
+        name: "file_read",
+        summary: "A part of a file beneath a directory that the operator opened",
+        params: &[
+            required("path", PATH, "The file, absolute"),
+            optional(
+                "offset",
+                Kind::Integer { min: 0, max: 9_007_199_254_740_991, default: Some(0) },
+                "The first byte",
+            ),
+            optional(
+                "max_bytes",
+                count(FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT),
+                "At most so many bytes; an answer may hold less, and says how many it has",
+            ),
+            optional("encoding", Kind::Choice(&["utf8", "base64"]), "How the content is written; utf8 when absent"),
+        ],
+        present: files::present,
+        run: Run::Later(files::read),
         ..PROBE
     },
     Tool {
@@ -84,6 +138,31 @@ pub static TOOLS: [Tool; 20] = [
         summary: "How the gateway is: listeners, connections, calls, memory, last reload, last errors",
         run: Run::Now(gateway::status),
         ..OBSERVE
+    },
+    Tool {
+        name: "gpio_read",
+        summary: "The value of a GPIO line that the operator named",
+        params: &[required("line", NAMED, "The line's name")],
+        present: gpio::present,
+        run: Run::Later(gpio::read),
+        ..PROBE
+    },
+    Tool {
+        name: "gpio_write",
+        summary: "Sets a GPIO line that the operator named, for good or for a pulse",
+        params: &[
+            required("line", NAMED, "The line's name"),
+            required("value", Kind::Integer { min: 0, max: 1, default: None }, "1 is active, 0 is not"),
+            optional(
+                "pulse_ms",
+                Kind::Integer { min: 1, max: GPIO_PULSE_MS, default: None },
+                "After so many milliseconds the line takes the other value",
+            ),
+        ],
+        present: gpio::writable,
+        run: Run::Later(gpio::write),
+        would: Some(gpio::would),
+        ..ACT
     },
     Tool {
         name: "home_assistant_call",
@@ -142,7 +221,51 @@ pub static TOOLS: [Tool; 20] = [
         ],
         present: web::present,
         run: Run::Later(web::fetch),
+        ..NET
+    },
+    Tool {
+        name: "log_tail",
+        summary: "The latest lines of a log that the operator named, without secrets",
+        params: &[
+            optional(
+                "unit",
+                Kind::Text { min: 1, max: TOOL_TEXT_CHARS, shape: Some(shape::LOG) },
+                "The unit, or a log file's absolute path; may be left out where only one is named",
+            ),
+            optional(
+                "lines",
+                count(LOG_TAIL_LINES_CEILING as i64, LOG_TAIL_LINES_DEFAULT),
+                "At most so many, the latest",
+            ),
+            optional("priority", Kind::Choice(&logs::PRIORITIES), "Only what is at least that urgent; for units"),
+            optional(
+                "since_s",
+                Kind::Integer { min: 1, max: LOG_TAIL_SINCE_S, default: None },
+                "Only what is not older than so many seconds; for units",
+            ),
+        ],
+        present: logs::present,
+        run: Run::Later(logs::tail),
         ..PROBE
+    },
+    Tool {
+        name: "mqtt_publish",
+        group: "net",
+        summary: "Publishes a message to a topic of the operator's MQTT broker",
+        params: &[
+            required("topic", Kind::Text { min: 1, max: 256, shape: Some(shape::TOPIC) }, "The topic"),
+            required("payload", Kind::Text { min: 0, max: MQTT_PAYLOAD_CHARS, shape: None }, "The message"),
+            optional(
+                "qos",
+                Kind::Integer { min: 0, max: 1, default: Some(0) },
+                "1 waits until the broker says that it has the message",
+            ),
+            optional("retain", Kind::Boolean { default: false }, "The broker keeps it for later subscribers"),
+        ],
+        present: mqtt::present,
+        run: Run::Later(mqtt::publish),
+        would: Some(mqtt::would),
+        ..ACT
     },
     Tool {
         name: "network_interfaces",
@@ -158,6 +281,19 @@ pub static TOOLS: [Tool; 20] = [
         ..OBSERVE
     },
     Tool {
+        name: "network_neighbors",
+        group: "net",
+        summary: "Devices on the local networks that this machine heard of",
+        params: &[optional(
+            "interface",
+            Kind::Text { min: 1, max: 15, shape: Some(shape::INTERFACE) },
+            "Only those on this interface",
+        )],
+        present: neighbors::present,
+        run: Run::Later(neighbors::neighbors),
+        ..PROBE
+    },
+    Tool {
         name: "ping",
         summary: "Whether a host nearby answers to ping, and how fast",
         params: &[
@@ -167,7 +303,7 @@ pub static TOOLS: [Tool; 20] = [
         ],
         present: probe::may_ping,
         run: Run::Later(probe::ping),
-        ..PROBE
+        ..NET
     },
     Tool {
         name: "service_restart",
@@ -263,7 +399,7 @@ pub static TOOLS: [Tool; 20] = [
             millis(50, 10_000, 2_000, "When to give up"),
         ],
         run: Run::Later(probe::tcp),
-        ..PROBE
+        ..NET
     },
     Tool {
         name: "thermal_status",
@@ -277,6 +413,16 @@ pub static TOOLS: [Tool; 20] = [
         summary: "The clock, whether it is synchronized, and how far it was set since the gateway started",
         run: Run::Now(clock::status),
         ..OBSERVE
+    },
+    Tool {
+        name: "wake_on_lan",
+        group: "net",
+        summary: "Wakes a machine that the operator named",
+        params: &[required("host", NAMED, "The machine's name")],
+        present: wake::present,
+        run: Run::Later(wake::wake),
+        would: Some(wake::would),
+        ..ACT
     },
 ];
 
@@ -295,8 +441,25 @@ const OBSERVE: Tool = Tool {
     would: None,
 };
 
+/// What tools that send packets or show what belongs to others have in common.
+const PROBE: Tool = Tool { tier: Tier::Probe, ..OBSERVE };
+
 /// What tools that send packets have in common.
-const PROBE: Tool = Tool { tier: Tier::Probe, group: "net", ..OBSERVE };
+const NET: Tool = Tool { group: "net", ..PROBE };
+
+/// What tools that change something bounded have in common.
+const ACT: Tool = Tool { tier: Tier::Act, ..OBSERVE };
+
+/// An absolute path.
+const PATH: Kind = Kind::Text { min: 1, max: TOOL_TEXT_CHARS, shape: Some(shape::ABSOLUTE) };
+
+/// The name of a target.
+const NAMED: Kind = Kind::Text { min: 1, max: 64, shape: Some(shape::NAME) };
+
+/// How many, from one on.
+const fn count(max: i64, default: usize) -> Kind {
+    Kind::Integer { min: 1, max, default: Some(default as i64) }
+}
 
 /// A host that the caller chooses.
 const HOST: Kind = Kind::Text { min: 1, max: 253, shape: Some(shape::HOST) };

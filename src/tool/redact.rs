@@ -1,0 +1,124 @@
+//! A line of somebody else's log → the same line without what looks like a secret, and without control bytes. Pure.
+
+use crate::limits::LOG_TAIL_LINE_BYTES;
+
+/// Words before a secret, in lower case: `token=…`, `"password": "…"`, `X-Api-Key: …`.
+const KEYS: [&str; 8] = ["api-key", "api_key", "apikey", "passwd", "password", "pwd", "secret", "token"];
+
+/// What stands for a secret.
+const HIDDEN: &str = "[redacted]";
+
+/// `line` as it may be shown: at most [`LOG_TAIL_LINE_BYTES`] of it, secrets hidden, control characters and those that
+/// turn the direction of text written as escapes.
+pub(super) fn clean(line: &str) -> String {
+    let end = (0..=LOG_TAIL_LINE_BYTES.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or_default();
+    let text = line.get(..end).unwrap_or_default();
+    // The same bytes at the same places: only ASCII changes.
+    let lower = text.to_ascii_lowercase();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let (Some(rest), Some(char)) = (lower.get(at..), text.get(at..).and_then(|rest| rest.chars().next())) {
+        if let Some((before, hidden)) = secret(rest) {
+            let shown = text.get(at..at.saturating_add(before)).unwrap_or_default();
+            shown.chars().for_each(|char| push(&mut out, char));
+            out.push_str(HIDDEN);
+            at = at.saturating_add(before).saturating_add(hidden);
+        } else {
+            push(&mut out, char);
+            at = at.saturating_add(char.len_utf8());
+        }
+    }
+    if end < line.len() {
+        out.push('…');
+    }
+    out
+}
+
+fn push(out: &mut String, char: char) {
+    let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || (char.is_control() && char != '\t') {
+        out.extend(char.escape_unicode());
+    } else {
+        out.push(char);
+    }
+}
+
+/// If `rest` begins with a secret's announcement: the lengths of that and of the secret.
+fn secret(rest: &str) -> Option<(usize, usize)> {
+    let quotes = ['"', '\''];
+    if let Some(after) = rest.strip_prefix("authorization").and_then(|after| after.strip_prefix([':', '='])) {
+        // A scheme, a space, a credential.
+        let value = after.trim_start();
+        let end = value.find(quotes).unwrap_or(value.len());
+        return announced(rest, value, end);
+    }
+    let value = match rest.strip_prefix("bearer ") {
+        Some(after) => after.trim_start(),
+        None => {
+            let after = KEYS.iter().find_map(|key| rest.strip_prefix(key))?;
+            let after = after.strip_prefix(quotes).unwrap_or(after).trim_start_matches(' ');
+            let after = after.strip_prefix([':', '='])?.trim_start_matches(' ');
+            after.strip_prefix(quotes).unwrap_or(after)
+        }
+    };
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | ')' | ']' | '}' | '<');
+    announced(rest, value, value.find(ends).unwrap_or(value.len()))
+}
+
+fn announced(rest: &str, value: &str, secret: usize) -> Option<(usize, usize)> {
+    if secret == 0 { None } else { Some((rest.len().saturating_sub(value.len()), secret)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: &str) {
+        assert_eq!(clean(line), expected, "{line:?}");
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        check("GET /x Bearer abc.def-ghi 200", "GET /x Bearer [redacted] 200");
+        check("BEARER  abc", "BEARER  [redacted]");
+        check("bearer", "bearer");
+        check("the bearer of bad news", "the bearer [redacted] bad news");
+        check("GET /?token=abc&x=1", "GET /?token=[redacted]&x=1");
+        check("access_token=abc refresh_token=def", "access_token=[redacted] refresh_token=[redacted]");
+        check("{\"token\": \"abc\",\"n\":1}", "{\"token\": \"[redacted]\",\"n\":1}");
+        check("Password: hunter2, user: x", "Password: [redacted], user: x");
+        check("password is wrong; tokens: 5; token=", "password is wrong; tokens: 5; token=");
+        check("X-API-Key: k1; secret='s p'", "X-API-Key: [redacted]; secret='[redacted] p'");
+        check("Authorization: Basic dXNlcjp4", "Authorization: [redacted]");
+        check("-H 'authorization: Digest a=\u{1}b, c' /x", "-H 'authorization: [redacted]' /x");
+        check("token=a token=b", "token=[redacted] token=[redacted]");
+        check("token=token=token=x", "token=[redacted]");
+        check("äöü token=ß€ ok", "äöü token=[redacted] ok");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        check("a\tb", "a\tb");
+        check("a\x1b[31mred\x07\0\x7f\u{9b}", "a\\u{1b}[31mred\\u{7}\\u{0}\\u{7f}\\u{9b}");
+        check("\u{202e}gpj", "\\u{202e}gpj");
+        check("a\r<0>fake", "a\\u{d}<0>fake");
+        check("token=\x1b[1mabc", "token=[redacted]");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character() {
+        let line = "ß".repeat(LOG_TAIL_LINE_BYTES);
+        let shown = clean(&format!("x{line}"));
+        assert!(shown.ends_with("ß…") && shown.len() <= LOG_TAIL_LINE_BYTES + 3, "{}", shown.len());
+        let cut = format!("{} token=abcdef", "x".repeat(LOG_TAIL_LINE_BYTES - 10));
+        assert!(clean(&cut).ends_with("token=[redacted]…"));
+    }
+
+    #[test]
+    fn hostile_lines_take_linear_time() {
+        for piece in ["token=", "authorization:", "bearer ", "\u{202e}", "\""] {
+            let line = piece.repeat(LOG_TAIL_LINE_BYTES);
+            assert!(clean(&line).len() <= LOG_TAIL_LINE_BYTES * 10);
+        }
+    }
+}
