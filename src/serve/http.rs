@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::{IpAddr, TcpListener, TcpStream};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -299,7 +300,12 @@ impl<S: Service> Line<'_, S> {
             Err(fault) => return self.refuse(fault, head_only).await,
         };
         self.deadline.start(CALL_SECS);
-        let answer = match self.deadline.race(self.shared.service.answer(ticket, body, self.peer)).await {
+        // Pinned here and lent, because what is handed over is copied, more than a kilobyte of it.
+        let answered = {
+            let call = pin!(self.shared.service.answer(ticket, body, self.peer));
+            self.deadline.race(call).await
+        };
+        let answer = match answered {
             Ok(answer) => answer,
             Err(Expired) => {
                 let answer = Fault::CallTimeout.answer();
