@@ -300,11 +300,8 @@ impl<S: Service> Line<'_, S> {
             Err(fault) => return self.refuse(fault, head_only).await,
         };
         self.deadline.start(CALL_SECS);
-        // Pinned here and lent, because what is handed over is copied, more than a kilobyte of it.
-        let answered = {
-            let call = pin!(self.shared.service.answer(ticket, body, self.peer));
-            self.deadline.race(call).await
-        };
+        // Lent, because what is handed over is copied: a kilobyte.
+        let answered = self.deadline.race(pin!(self.shared.service.answer(ticket, body, self.peer))).await;
         let answer = match answered {
             Ok(answer) => answer,
             Err(Expired) => {
