@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
@@ -241,7 +242,7 @@ impl Gateway {
         let session = permit.session().key.clone();
         let mut told = Told { gateway: self, tool: tool.name(), session: &session, peer, began, said: false };
         deadline.start(Duration::from_millis(tool.span_ms()));
-        let Ok(outcome) = deadline.race(tool::run(permit, checked, &self.host)).await else {
+        let Ok(outcome) = deadline.race(pin!(tool::run(permit, checked, &self.host))).await else {
             told.say(500, Some(("call_timeout", "")));
             return Ok(Outcome::Failed("the call ran out of time".into()));
         };

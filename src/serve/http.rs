@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::{IpAddr, TcpListener, TcpStream};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -307,14 +308,9 @@ impl<S: Service> Line<'_, S> {
         };
         // The service keeps its own time: it knows how long the call may take.
         self.deadline.stop();
-        let answer = self.shared.service.answer(ticket, body, self.peer);
-        let left = async {
-            self.left(asks).await;
-            None
-        };
-        let Some(answer) = smol::future::or(async { Some(answer.await) }, left).await else {
-            return Err(End::Gone);
-        };
+        // Lent, because what is handed over is copied: a kilobyte.
+        let answer = pin!(self.shared.service.answer(ticket, body, self.peer));
+        let Some(answer) = self.unless_left(asks, answer).await else { return Err(End::Gone) };
         if self.write(answer, Manner { keep, head_only }).await? { Ok(Next::Request(carry)) } else { Err(End::Linger) }
     }
 

@@ -1,8 +1,10 @@
 //! A connection's bytes: read through one shared buffer, sent in one call where the peer takes them, fair to the others.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -122,21 +124,25 @@ impl<S> Line<'_, S> {
         }
     }
 
-    /// Ends when the peer has left: its connection is broken. A peer that has only finished sending may still wait for its
-    /// answer; one that `asks` may be asked is sent an interim answer once, which breaks the connection if nobody is there.
+    /// The output of `work`, or nothing when the peer leaves before: its connection is broken. A peer that has only
+    /// finished sending may still wait for its answer; one that `asks` may be asked is sent an interim answer once, which
+    /// breaks the connection if nobody is there.
     ///
     /// Source: RFC 9110 §15.2 (a client takes interim answers it did not ask for), RFC 9293 §3.5.2 (the reset).
-    pub async fn left(&self, asks: bool) {
+    pub async fn unless_left<F: Future>(&self, asks: bool, mut work: Pin<&mut F>) -> Option<F::Output> {
         let mut asked = !asks;
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
             if self.stream.is_ending() && !asked {
                 asked = true;
                 // What cannot be sent now says nothing; the kernel will tell of a reset all the same.
                 _ = self.stream.get_ref().write(CONTINUE);
             }
-            self.stream.poll_broken(cx)
+            self.stream.poll_broken(cx).map(|()| None)
         })
-        .await;
+        .await
     }
 
     /// Says that nothing more will be sent and throws away what still comes, so that no reset destroys the answer.

@@ -21,7 +21,10 @@ fn details(outcome: Outcome) -> String {
 
 /// The messages that `log_tail` gives of a log with this text.
 fn check(text: &[u8], lines: usize, expected: &[&str], truncated: bool) {
-    let tmp = Scratch::new("logs-check");
+    // Tests run side by side.
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let tmp = Scratch::new(&format!("logs-check-{number}"));
     tmp.write("var/log/x.log", text);
     let host = host(&tmp, &[], &["/var/log/x.log"]);
     let got = details(call(&host, "log_tail", &format!("{{\"lines\":{lines}}}")));

@@ -28,7 +28,8 @@ pub fn resolve(target: &str, options: bool) -> Result<Target<'_>, Fault> {
             Err(Fault::TargetInvalid)
         };
     }
-    let rest = target.split(['?', '#']).next().unwrap_or_default();
+    let end = target.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
+    let rest = target.get(..end).unwrap_or_default();
     if let Some(path) = rest.strip_prefix('/') {
         if path.starts_with(['/', '\\']) {
             // `//x/y` names an authority in a URL; it does not override the Host field, because it is origin-form here.

@@ -92,7 +92,7 @@ fn failed(fault: Fault, tool: &str) -> Result<(&'static str, String), Flop> {
         Fault::ArgumentInvalid(text) => Ok(("validation_error", text)),
         Fault::CallInProgress => busy("a call with this idempotencyKey is still running"),
         Fault::ToolBusy(tool, seconds) => {
-            Err(Flop { code: "UNAVAILABLE", retry_secs: seconds, ..Flop::new(&busy_text(&tool)) })
+            Err(Flop { code: "UNAVAILABLE", retry_secs: seconds, ..Flop::new(busy_text(&tool)) })
         }
         Fault::IdempotencyKeyReused => {
             Ok(("validation_error", "idempotencyKey was used before with other params".into()))
