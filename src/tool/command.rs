@@ -159,7 +159,7 @@ pub(super) async fn run(declared: &Declared, command: &Command, host: &Host, cal
         cwd: command.cwd.clone(),
         stdin,
         user,
-        rlimits: command.rlimits.clone(),
+        rlimits: command.rlimits,
         output_bytes: command.output_bytes,
         timeout: Duration::from_millis(declared.timeout_ms.into()),
     };
