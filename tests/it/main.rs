@@ -13,6 +13,7 @@ mod readme;
 mod refusals;
 mod reload;
 mod rig;
+mod services;
 mod siege;
 mod socket;
 mod socket_frames;
