@@ -76,7 +76,7 @@ fn children(gateway: &Gateway) -> Vec<String> {
 
 /// Waits until no process has `word` in its command line and the gateway has no child.
 #[track_caller]
-fn gone(gateway: &Gateway, word: &str) {
+pub fn gone(gateway: &Gateway, word: &str) {
     let clean = until(SOON, || (processes(word).is_empty() && children(gateway).is_empty()).then_some(()));
     assert!(clean.is_some(), "left: {:?}, {:?}; log:\n{}", processes(word), children(gateway), gateway.tail());
 }

@@ -4,6 +4,7 @@ mod bounds;
 mod client;
 mod commands;
 mod declared;
+mod declared_siege;
 mod frames;
 mod golden;
 mod heads;
