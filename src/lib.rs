@@ -31,10 +31,11 @@
 //!    and method are looked at, then [`gate::Gate::admit`] makes a [`gate::Principal`] or a [`gate::Deny`]. No byte of
 //!    the body has been read.
 //! 5. The body is read, its memory leased from a pool first; [`api::request`] reads its fields without building a tree.
-//! 6. [`gate::Gate::permit`] runs the policy chain and makes a [`gate::Permit`]; [`tool::Tool::check`] checks the
+//! 6. [`gate::Gate::permit`] runs the policy chain and makes a [`gate::Permit`]; [`tool::Listed::check`] checks the
 //!    arguments against the tool's schema; the body is dropped.
-//! 7. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline. A program that a
-//!    tool runs ([`tool::child`]) does not outlive its call, nor does anything that it starts.
+//! 7. The call waits for its turn in the [`tool::lane::Lane`] of its tool and in that of all calls, or is told that the tool
+//!    is busy. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline; with
+//!    `dryRun` an acting tool only says what it would do, by the same plan. A peer that leaves takes its call with it.
 //! 8. [`api::outcome`] turns the result into an answer, [`wire::reply::Reply`] into bytes, and one write sends them.
 //!
 //! ## One socket's journey
@@ -51,6 +52,13 @@
 //!
 //! A call with an `idempotencyKey` goes the same way up to its permit; then [`api::replay::Table`] may know its answer.
 //! Calls, refusals and reloads are events: [`serve::audit::Audit`] logs each and keeps the latest.
+//!
+//! ## A declared tool
+//!
+//! [`config`] reads `tools.commands` and `tools.http` into [`tool::Declared`], compiled: parameters, and templates in which
+//! `{name}` is a place for one of them. [`tool::Listed`] is the one handle of built-in and declared tools. A command becomes
+//! a plan for [`tool::child`], which sees to it that nothing outlives the call; a service becomes one request of the
+//! client, over the codec of [`wire`], to an address that was judged before it was connected to.
 //!
 //! ## What changes while it runs
 //!

@@ -414,9 +414,12 @@ pub const GPIO_PULSE_REST: Duration = Duration::from_secs(1);
 pub const CALL_MS_DEFAULT: u32 = 10_000;
 /// The most milliseconds that `timeoutMs` and `minIntervalMs` may say: an hour. Whatever takes longer is a service, not a call.
 pub const CALL_MS_CEILING: u32 = 3_600_000;
-/// Calls of one acting or declared tool that run at once, unless configured; further ones wait. Most commands are not written for company.
+/// Calls of one declared tool that run at once, unless configured; further ones wait. Most commands are not written for company.
 pub const TOOL_CALLS: usize = 1;
-/// Calls of one tool that wait for their turn, unless configured; beyond it 429.
+/// Calls of one built-in tool of tier probe and above that run at once; as many as `CALLS_WAITING` wait, further ones get 429.
+/// Source: edge.md §3.
+pub const PROBE_CALLS: usize = 2;
+/// Calls of one declared tool that wait for their turn, unless configured; beyond it 429.
 pub const TOOL_CALLS_WAITING: usize = 4;
 /// The most that `queue` may say.
 pub const TOOL_CALLS_WAITING_CEILING: usize = 64;

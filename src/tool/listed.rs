@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::declared::Declared;
 use super::lane::{Lane, Width};
 use super::{Args, Host, TOOLS, Tier, Tool, command, declared::Work, fields, schema};
-use crate::limits::{CALL_SECS, TOOL_CALLS, TOOL_CALLS_WAITING};
+use crate::limits::{CALL_SECS, CALLS_WAITING, PROBE_CALLS};
 
 /// A tool to list or to call.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ impl Listed {
             Listed::BuiltIn(tool) if tool.tier == Tier::Observe => {
                 Width { running: usize::MAX, waiting: 0, interval_ms: 0 }
             }
-            Listed::BuiltIn(_) => Width { running: TOOL_CALLS, waiting: TOOL_CALLS_WAITING, interval_ms: 0 },
+            Listed::BuiltIn(_) => Width { running: PROBE_CALLS, waiting: CALLS_WAITING, interval_ms: 0 },
             Listed::Declared(declared) => declared.width,
         }
     }

@@ -10,6 +10,7 @@ mod golden;
 mod heads;
 mod life;
 mod policy;
+mod reach;
 mod readme;
 mod refusals;
 mod reload;
