@@ -94,11 +94,27 @@ is_true() {
     esac
 }
 
-# A start, a health check, a call and an end.
+# says NAME BODY TEXT: a call whose answer holds the text.
+says() {
+    answer=$(curl --silent --show-error --max-time 30 --header "Authorization: Bearer $(cat "$WORK/smoke/state/token")" \
+        --header 'Content-Type: application/json' --data "$2" "$url/tools/invoke")
+    case $answer in
+    *"$3"*) printf '%s: as expected\n' "$1" ;;
+    *) fail "$1 answers $answer" ;;
+    esac
+}
+
+# A start, a health check, calls and an end. Programs that it starts are this machine's own.
 smoke() {
     local url='' answer status=0
     mkdir -m 700 "$WORK/smoke"
-    "$WORK/toolgate" run --port 0 --state-dir "$WORK/smoke/state" >"$WORK/out" 2>"$WORK/log" &
+    cat >"$WORK/smoke/toolgate.json5" <<'CONFIG'
+{ tools: { commands: {
+    echo: { description: "Echo", argv: ["/bin/echo", "{x}"], parameters: { x: { pattern: "^[a-z ;$()]+$" } }, required: ["x"] },
+    slow: { description: "Slow", argv: ["/bin/sleep", "86407"], timeoutMs: 300 },
+} } }
+CONFIG
+    "$WORK/toolgate" run --config "$WORK/smoke/toolgate.json5" --port 0 --state-dir "$WORK/smoke/state" >"$WORK/out" 2>"$WORK/log" &
     GATEWAY=$!
     for _ in $(seq 200); do
         url=$(sed -n 's/^listening on //p' "$WORK/out" | head -n 1)
@@ -107,6 +123,11 @@ smoke() {
     done
     [ -n "$url" ] || fail "it does not listen: $(cat "$WORK/log")"
     curl --silent --show-error --fail --max-time 30 --output /dev/null "$url/healthz" || fail "no answer to /healthz"
+    says echo '{"tool":"echo","args":{"x":"a; $(id)"}}' '"exitCode":0,"stdout":"a; $(id)\\n"'
+    says slow '{"tool":"slow"}' '"timedOut":true'
+    ! pgrep -f 'sleep 86407' >/dev/null || fail "a program outlives its call"
+    says dns_lookup '{"tool":"dns_lookup","args":{"name":"localhost"}}' '"127.0.0.1"'
+    says tcp_check '{"tool":"tcp_check","args":{"host":"127.0.0.1","port":1}}' '"forbidden"'
     for tool in time_status device_status network_interfaces storage_status thermal_status; do
         answer=$(curl --silent --show-error --max-time 30 --header "Authorization: Bearer $(cat "$WORK/smoke/state/token")" \
             --header 'Content-Type: application/json' --data "{\"tool\":\"$tool\"}" "$url/tools/invoke")

@@ -9,7 +9,7 @@ use super::node::{Node, member, quoted};
 use super::secrets;
 use super::{Findings, Held, keys};
 use crate::limits::{ARGV_WORDS, FIELDS_DECLARED, TOOLS_DECLARED, VALUE_CHARS_DEFAULT};
-use crate::tool::command::{self, Command, Stdin};
+use crate::tool::command::{self, Command, Stdin, Word};
 use crate::tool::declared::Work;
 use crate::tool::fields::{Field, Type};
 use crate::tool::lane::Width;
@@ -287,19 +287,18 @@ impl Reader<'_> {
         })
     }
 
-    fn argv(&mut self) -> Option<Vec<Template>> {
+    fn argv(&mut self) -> Option<Vec<Word>> {
         let at = self.at.key("argv");
         let mut argv = Vec::new();
-        for item in at.items() {
-            let text = item.node.and_then(Node::text).unwrap_or_default();
-            let template = self.template(text, &item.path);
-            if argv.is_empty() && !template.literal().is_some_and(|text| text.starts_with('/') && !text.ends_with('/'))
-            {
-                let wrong = "the program must be an absolute path without {name}: no PATH and no shell is asked";
-                self.findings.error(&item.path, wrong);
+        for (number, item) in at.items().enumerate() {
+            match item.node {
+                Some(Node::List(_)) if !argv.is_empty() => {
+                    for item in item.items() {
+                        self.word(&item, number, &mut argv);
+                    }
+                }
+                _ => self.word(&item, 0, &mut argv),
             }
-            self.optional(&template, &argv, &item.path);
-            argv.push(template);
         }
         match argv.len() {
             0 => self.findings.error(&at.path, "required here: [\"/usr/bin/program\", \"argument\"]"),
@@ -309,12 +308,39 @@ impl Reader<'_> {
         None
     }
 
+    /// One argument; `list` is the number of the list it stands in, 0 for none.
+    fn word(&mut self, at: &At<'_>, list: usize, argv: &mut Vec<Word>) {
+        let Some(Node::Text(text)) = at.node else {
+            return self.findings.error(&at.path, "expected text, or a list of texts that stay or go together");
+        };
+        if text.contains('\0') {
+            self.findings.error(&at.path, "must not hold a NUL byte");
+        }
+        let text = self.template(text, &at.path);
+        if argv.is_empty() && !text.literal().is_some_and(|text| text.starts_with('/') && !text.ends_with('/')) {
+            let wrong = "the program must be an absolute path without {name}: no PATH and no shell is asked";
+            self.findings.error(&at.path, wrong);
+        }
+        if list == 0 {
+            self.optional(&text, argv, &at.path);
+        }
+        argv.push(Word { text, list });
+    }
+
     /// Says what becomes of an argument whose value may be absent: it is the operator's command that changes.
-    fn optional(&mut self, template: &Template, before: &[Template], path: &str) {
+    fn optional(&mut self, template: &Template, before: &[Word], path: &str) {
         let Some(field) = self.may_be_absent(template) else { return };
-        let option = before.last().and_then(Template::literal).filter(|text| text.starts_with('-') && *text != "--");
+        let option = before.last().filter(|word| word.list == 0).and_then(|word| word.text.literal());
+        let option = option.filter(|text| text.starts_with('-') && *text != "--");
         let with = option.map_or(String::new(), |option| [" and ", &quoted(option), " before it"].concat());
-        let text = ["a call without ", field, " leaves this argument", &with, " out"].concat();
+        let text = [
+            "a call without ",
+            field,
+            " leaves this argument",
+            &with,
+            " out; a list of its own, [\"-x\", \"{x}\"], says what goes together",
+        ]
+        .concat();
         self.findings.warn(path, &text);
     }
 
@@ -462,7 +488,7 @@ impl Reader<'_> {
         };
         match work {
             Work::Command(command) if command.stdin == Stdin::Args => return,
-            Work::Command(command) => command.argv.iter().for_each(mark),
+            Work::Command(command) => command.argv.iter().for_each(|word| mark(&word.text)),
             Work::Http(service) => {
                 mark(&service.path);
                 service.query.iter().for_each(&mut mark);

@@ -51,7 +51,7 @@ fn the_contracts_own_example_is_accepted() {
         &|_| None,
     );
     let found: Vec<String> = outcome.findings.iter().map(ToString::to_string).collect();
-    let warning = "tools.commands.wake_nas.argv[2]: a call without iface leaves this argument and \"-i\" before it out";
+    let warning = "tools.commands.wake_nas.argv[2]: a call without iface leaves this argument and \"-i\" before it out; a list of its own, [\"-x\", \"{x}\"], says what goes together";
     assert_eq!(found, [warning]);
     assert!(!outcome.refused());
     let names: Vec<&str> = outcome.config.declared.iter().map(|tool| tool.name.as_str()).collect();
@@ -76,6 +76,12 @@ fn commands() {
     );
     command("argv: ['/bin/x'], parameters: {p: {}}, stdin: 'args'", &[]);
     command("argv: ['/bin/x'], required: ['p']", &["! tools.commands.x.required[0]: \"p\" is none of the parameters"]);
+    command("argv: ['/bin/x', '-h', ['-i', '{p}']], parameters: {p: {}}", &[]);
+    let mixed = "! tools.commands.x.argv[1]: expected text, or a list of texts that stay or go together";
+    command("argv: ['/bin/x', 5]", &[mixed]);
+    let missing = "! tools.commands.x.argv: required here: [\"/usr/bin/program\", \"argument\"]";
+    command("argv: [['/bin/x']]", &[&mixed.replace("[1]", "[0]"), missing]);
+    command("argv: ['/bin/x', 'a\\0b']", &["! tools.commands.x.argv[1]: must not hold a NUL byte"]);
     command("argv: ['/bin/x'], cwd: 'tmp'", &["! tools.commands.x.cwd: expected an absolute path"]);
     command(
         "argv: ['/bin/x'], env: {'1': 'a'}",

@@ -173,7 +173,7 @@ static KEYS: &[Key] = &[
     key("tools.commands", Kind::Map, "Programs declared as tools, by tool name."),
     key("tools.commands.*", Kind::Object, "One program."),
     key("tools.commands.*.description", Kind::Text, "What it does, in one line; required."),
-    key("tools.commands.*.argv", Kind::Texts, "The program's absolute path and its arguments, with {name}; required."),
+    key("tools.commands.*.argv", Kind::Any, "The program's absolute path and its arguments, with {name}; required."),
     key("tools.commands.*.parameters", Kind::Map, "What callers may say, by name."),
     key("tools.commands.*.parameters.*", Kind::Object, "One parameter."),
     text(

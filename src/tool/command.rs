@@ -28,7 +28,7 @@ pub enum Stdin {
 #[derive(Debug)]
 pub struct Command {
     /// The program's absolute path, then its arguments.
-    pub argv: Vec<Template>,
+    pub argv: Vec<Word>,
     /// Its environment, whole, besides PATH.
     pub env: Vec<(String, Value)>,
     /// Where it runs.
@@ -49,6 +49,16 @@ pub struct Command {
     pub user: Option<String>,
 }
 
+/// One argument.
+#[derive(Debug)]
+pub struct Word {
+    /// What it is.
+    pub text: Template,
+    /// The number of the list it stands in, whose words go together: when a value of one is absent, all are left out. 0 =
+    /// it stands alone.
+    pub list: usize,
+}
+
 /// The value of a variable.
 #[derive(Debug, Clone)]
 pub enum Value {
@@ -64,7 +74,7 @@ impl Command {
     /// # Errors
     /// Why it cannot be run.
     pub(super) fn present(&self) -> Result<(), String> {
-        let program = self.argv.first().and_then(Template::literal).unwrap_or_default();
+        let program = self.argv.first().and_then(|word| word.text.literal()).unwrap_or_default();
         match std::fs::metadata(program) {
             Ok(file) if !file.is_file() => Err([program, " is no file"].concat()),
             Ok(file) if file.permissions().mode() & 0o111 == 0 => Err([program, " is not executable"].concat()),
@@ -81,44 +91,62 @@ impl Command {
         let mut argv: Vec<String> = Vec::with_capacity(self.argv.len());
         let mut option_before = false;
         let mut ended = false;
-        for template in &self.argv {
-            let mut text = String::new();
-            let filled = template.fill(fields, args, &mut text, &|field, value, out| {
-                if value.contains('\0') {
-                    return Err("must not hold a NUL byte".into());
-                }
-                if value.starts_with('-') && !ended && !field.allow_dash {
-                    return Err("must not begin with -".into());
-                }
-                out.push_str(value);
-                Ok(())
-            });
-            match filled {
-                Ok(()) => {}
-                Err(Unfilled::Refused(text)) => return Err(text),
-                Err(Unfilled::Absent) => {
-                    // An option without its value would take the next argument for it.
-                    if option_before {
-                        argv.pop();
+        for words in self.argv.chunk_by(|one, next| one.list != 0 && one.list == next.list) {
+            let start = argv.len();
+            for Word { text, list } in words {
+                match self::text(text, fields, args, ended)? {
+                    Some(filled) => {
+                        let literal = text.literal().is_some();
+                        ended = ended || (literal && filled == "--");
+                        option_before = literal && !ended && *list == 0 && filled.starts_with('-');
+                        argv.push(filled);
                     }
-                    option_before = false;
-                    continue;
+                    // An option without its value would take the next argument for it.
+                    None if option_before && *list == 0 => {
+                        argv.pop();
+                        option_before = false;
+                    }
+                    None => {
+                        argv.truncate(start);
+                        option_before = false;
+                        break;
+                    }
                 }
             }
-            let literal = template.literal().is_some();
-            // A blank value in front of a literal `-` would make an option of what was none.
-            if !ended && text.starts_with('-') && !template.begins_literally() {
-                let field = template.values().next().and_then(|at| fields.get(at));
-                if let Some(field) = field.filter(|field| !field.allow_dash) {
-                    return Err([&field.name, ": must not be empty here"].concat());
-                }
-            }
-            ended = ended || (literal && text == "--");
-            option_before = literal && !ended && text.starts_with('-');
-            argv.push(text);
         }
         Ok(argv)
     }
+}
+
+/// One argument with its values in their places; `None` when a value is absent. `ended`: an argument before it was `--`.
+///
+/// # Errors
+/// The text for the caller: it names the argument.
+fn text(template: &Template, fields: &[Field], args: &Args, ended: bool) -> Result<Option<String>, String> {
+    let mut text = String::new();
+    let filled = template.fill(fields, args, &mut text, &|field, value, out| {
+        if value.contains('\0') {
+            return Err("must not hold a NUL byte".into());
+        }
+        if value.starts_with('-') && !ended && !field.allow_dash {
+            return Err("must not begin with -".into());
+        }
+        out.push_str(value);
+        Ok(())
+    });
+    match filled {
+        Ok(()) => {}
+        Err(Unfilled::Absent) => return Ok(None),
+        Err(Unfilled::Refused(text)) => return Err(text),
+    }
+    // A blank value in front of a literal `-` would make an option of what was none.
+    if !ended && text.starts_with('-') && !template.begins_literally() {
+        let field = template.values().next().and_then(|at| fields.get(at));
+        if let Some(field) = field.filter(|field| !field.allow_dash) {
+            return Err([&field.name, ": must not be empty here"].concat());
+        }
+    }
+    Ok(Some(text))
 }
 
 /// What a call would run, as JSON.

@@ -2,7 +2,7 @@
 
 use crate::limits::VALUE_CHARS_CEILING;
 use crate::tool::Rlimits;
-use crate::tool::command::{self, Command, Stdin};
+use crate::tool::command::{self, Command, Stdin, Word};
 use crate::tool::fields::{self, Field, Type};
 use crate::tool::remote::{self, Body, FieldValue, Service, Tree};
 use crate::tool::schema::Args;
@@ -73,7 +73,14 @@ fn args(fields: &[Field], json: &serde_json::Value) -> Result<Args, String> {
 
 fn command(words: &[&str], fields: &[Field]) -> Command {
     Command {
-        argv: words.iter().map(|word| Template::parse(word, fields).expect("a template")).collect(),
+        argv: words
+            .iter()
+            .map(|word| {
+                // In these tests a word behind `+` stands in a list with its neighbours of that kind.
+                let (word, list) = word.strip_prefix('+').map_or((*word, 0), |word| (word, 1));
+                Word { text: Template::parse(word, fields).expect("a template"), list }
+            })
+            .collect(),
         env: Vec::new(),
         cwd: "/".into(),
         stdin: Stdin::None,
@@ -147,6 +154,10 @@ fn an_absent_value_takes_its_option_with_it() {
     check(&["/p", "--", "{y}", "{x}"], &["/p", "--", "v"]);
     check(&["/p", "--if={y}", "{x}"], &["/p", "v"]);
     check(&["/p", "word", "{y}", "{x}"], &["/p", "word", "v"]);
+    // Words of a list stay or go together, and leave what stands before them alone.
+    check(&["/p", "-h", "+-i", "+{y}", "+-j", "{x}"], &["/p", "-h", "v"]);
+    check(&["/p", "-h", "+{y}", "{x}"], &["/p", "-h", "v"]);
+    check(&["/p", "+-i", "+{x}", "{y}", "z"], &["/p", "-i", "v", "z"]);
 }
 
 #[test]
