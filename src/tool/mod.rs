@@ -148,7 +148,7 @@ pub struct Tool {
     pub present: fn(&Host) -> Result<(), String>,
     /// The handler.
     pub run: Run,
-    /// What a call would do, as one JSON object, for `dryRun`. Every tool of tier act and above has one.
+    /// What a call would do, as one JSON object, for `dryRun`. Every tool of our own of tier act and above has one.
     pub would: Option<Would>,
 }
 

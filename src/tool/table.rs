@@ -565,6 +565,8 @@ mod tests {
                 "{}",
                 tool.name
             );
+            let acts = !tool.lenient && tool.tier >= Tier::Act;
+            assert_eq!(tool.would.is_some(), acts, "{}: acting tools say what they would do", tool.name);
             for param in tool.params {
                 assert!(!param.about.is_empty(), "{} {}", tool.name, param.name);
                 assert!(tool.lenient || !matches!(param.kind, Kind::Number { .. }), "{}: own tools bound", tool.name);

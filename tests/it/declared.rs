@@ -389,6 +389,30 @@ fn progress_is_told_to_the_callers_socket_and_nobody_else() {
 }
 
 #[test]
+fn declared_tools_are_under_the_policy() {
+    let gateway = gateway(
+        "one: { description: 'One', argv: ['/bin/true'] }, two: { description: 'Two', argv: ['/bin/true'], tier: 'break' }",
+        &[],
+    );
+    assert_eq!(ask(&gateway, &json!({"tool": "one"})).status, 200);
+    // What can take the device away is off over HTTP until it is named.
+    assert_eq!(ask(&gateway, &json!({"tool": "two"})).status, 404);
+    let put = |more: &str| {
+        let text = config(
+            "one: { description: 'One', argv: ['/bin/true'] }, two: { description: 'Two', argv: ['/bin/true'], tier: 'break' }",
+        );
+        gateway.dir().write("toolgate.json5", 0o600, &text.replacen("tools: {", &format!("tools: {{ {more}"), 1));
+        gateway.signal(Signal::HUP);
+    };
+    put("deny: ['group:commands'],");
+    assert!(until(SOON, || (ask(&gateway, &json!({"tool": "one"})).status == 404).then_some(())).is_some());
+    put("allow: ['one'],");
+    assert!(until(SOON, || (ask(&gateway, &json!({"tool": "one"})).status == 200).then_some(())).is_some());
+    assert_eq!(ask(&gateway, &json!({"tool": "time_status"})).status, 404);
+    gateway.stop();
+}
+
+#[test]
 fn a_reload_brings_and_takes_tools() {
     let gateway = gateway("one: { description: 'One', argv: ['/bin/true'] }", &[]);
     assert_eq!(ask(&gateway, &json!({"tool": "one"})).status, 200);
