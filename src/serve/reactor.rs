@@ -1,14 +1,14 @@
 //! One epoll instance and the loop around it: sockets become ready, deadlines pass, tasks run; all on one thread.
 //!
 //! Sockets are registered once, edge-triggered, so a request on a kept connection costs one wait and no registration.
-//! async-io's reactor, which signals and child processes still use, re-arms a timer, a notifier and the socket
+//! async-io's reactor, which signals and the gateway's own timers still use, re-arms a timer, a notifier and the socket
 //! around every wait and shares the waiting with a thread of its own: 9 system calls a request with one connection and
 //! 14 with sixteen, against 4 here (tests/bench). That difference, on the smallest machines, is why this file exists.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, Timespec};
 
 use super::deadline::Deadlines;
 use crate::limits::EVENTS_AT_ONCE;
+use crate::tool::watch::{self, Alarm, Watch, Way};
 
 /// The bell's place among the sources.
 const BELL: u64 = u64::MAX;
@@ -244,6 +245,54 @@ impl<T> Drop for Watched<T> {
         while matches!(sources.last(), Some(None)) {
             sources.pop();
         }
+    }
+}
+
+/// What tools wait with: this reactor, and the deadlines its loop looks at.
+struct Loop {
+    reactor: Rc<Reactor>,
+    deadlines: Rc<Deadlines>,
+}
+
+/// Lets tools wait on this thread until [`leave`].
+pub(super) fn enter(reactor: &Rc<Reactor>, deadlines: &Rc<Deadlines>) {
+    watch::enter(Some(Rc::new(Loop { reactor: Rc::clone(reactor), deadlines: Rc::clone(deadlines) })));
+}
+
+/// The loop has ended: nobody would hear of anything any more.
+pub(super) fn leave() {
+    watch::enter(None);
+}
+
+impl Watch for Loop {
+    fn watch(&self, fd: OwnedFd) -> io::Result<Box<dyn watch::Watched>> {
+        Ok(Box::new(self.reactor.watch(fd)?))
+    }
+
+    fn alarm(&self, span: Duration) -> Alarm {
+        let deadline = self.deadlines.deadline();
+        deadline.start(span);
+        Box::pin(deadline)
+    }
+}
+
+impl watch::Watched for Watched<OwnedFd> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+
+    fn poll_retry(&self, way: Way, cx: &mut Context<'_>) -> Poll<()> {
+        let source = &self.source;
+        let (happened, waker) = match way {
+            Way::Read => (&source.readable, &source.reader),
+            Way::Write => (&source.writable, &source.writer),
+        };
+        // Taken even when it is ending: it was tried before, so whatever comes after that is an event of its own.
+        if happened.take() {
+            return Poll::Ready(());
+        }
+        keep(waker, cx);
+        Poll::Pending
     }
 }
 
