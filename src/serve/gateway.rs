@@ -187,7 +187,7 @@ impl Gateway {
             last_reload: self.last_reload().map(Into::into),
             last_errors: report::errors(self.audit.tail(0, usize::MAX)),
         };
-        (serde_json::to_string(&report).unwrap_or_default(), report.card())
+        (report.json(), report.card())
     }
 
     /// How the last reload ended; `None` before the first.

@@ -3,16 +3,15 @@
 use std::fmt::Write;
 
 use log::Level;
-use serde::Serialize;
 
 use super::audit::Line;
 use super::reload::Last;
+use crate::api::socket::json::Json;
 use crate::limits::{REPORT_ERRORS, STATUS_FILE_BYTES};
 use crate::tool::lane::Lane;
 use crate::wire::reply::http_date;
 
 /// What there is to tell.
-#[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub version: &'static str,
     pub uptime_s: u64,
@@ -33,7 +32,6 @@ pub(super) struct Report {
 }
 
 /// The calls of one tool.
-#[derive(Debug, Serialize)]
 pub(super) struct Traffic {
     name: String,
     running: usize,
@@ -50,7 +48,6 @@ impl Traffic {
 }
 
 /// How the last reload ended.
-#[derive(Debug, Serialize)]
 pub(super) struct Reload {
     at: String,
     by: &'static str,
@@ -67,7 +64,6 @@ impl From<Last> for Reload {
 }
 
 /// A warning or an error of the log.
-#[derive(Debug, Serialize)]
 pub(super) struct Event {
     at: String,
     level: &'static str,
@@ -97,6 +93,40 @@ pub(super) fn memory() -> (Option<u64>, Option<u64>) {
 }
 
 impl Report {
+    /// The same for machines: compact JSON.
+    pub(super) fn json(&self) -> String {
+        let mut json = Json::object();
+        json.string("version", self.version).count("uptime_s", self.uptime_s);
+        for (key, count) in [("resident_kb", self.resident_kb), ("resident_peak_kb", self.resident_peak_kb)] {
+            match count {
+                Some(count) => json.count(key, count),
+                None => json.key(key).raw("null"),
+            };
+        }
+        json.texts("listeners", self.listeners.iter().map(String::as_str));
+        json.count("connections", self.connections as u64).count("sockets", self.sockets as u64);
+        json.count("calls_running", self.calls_running as u64).count("calls_waiting", self.calls_waiting as u64);
+        json.count("calls_most", self.calls_most as u64).key("tools").raw("[");
+        for Traffic { name, running, waiting, refused } in &self.tools {
+            json.raw("{").string("name", name).count("running", *running as u64);
+            json.count("waiting", *waiting as u64).count("refused", *refused).close("}");
+        }
+        json.close("]").key("last_reload");
+        match &self.last_reload {
+            None => json.raw("null"),
+            Some(Reload { at, by, ok, findings, needs_restart }) => {
+                json.raw("{").string("at", at).string("by", by).flag("ok", *ok);
+                json.texts("findings", findings.iter().map(String::as_str));
+                json.texts("needs_restart", needs_restart.iter().copied()).close("}")
+            }
+        };
+        json.key("last_errors").raw("[");
+        for Event { at, level, event } in &self.last_errors {
+            json.raw("{").string("at", at).string("level", level).string("event", event).close("}");
+        }
+        json.close("]}").done()
+    }
+
     /// The card.
     pub(super) fn card(&self) -> String {
         let mut card = format!("toolgate {}, up {}\n", self.version, span(self.uptime_s));
@@ -176,6 +206,13 @@ mod tests {
             reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
             Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";
         assert_eq!(report.card(), expected);
+        let expected = "{\"version\":\"1\",\"uptime_s\":90061,\"resident_kb\":5,\"resident_peak_kb\":7,\
+            \"listeners\":[\"127.0.0.1:1\"],\"connections\":2,\"sockets\":1,\"calls_running\":0,\"calls_waiting\":3,\
+            \"calls_most\":8,\"tools\":[{\"name\":\"wake\",\"running\":1,\"waiting\":2,\"refused\":4}],\
+            \"last_reload\":{\"at\":\"Thu, 01 Jan 1970 00:00:00 GMT\",\"by\":\"SIGHUP\",\"ok\":false,\
+            \"findings\":[\"gateway.prot: unknown\"],\"needs_restart\":[]},\
+            \"last_errors\":[{\"at\":\"Thu, 01 Jan 1970 00:00:00 GMT\",\"level\":\"ERROR\",\"event\":\"broken\"}]}";
+        assert_eq!(report.json(), expected);
         assert!(memory().0.is_some_and(|kilobytes| kilobytes > 0));
         let check = |seconds: u64, expected: &str| assert_eq!(span(seconds), expected);
         check(59, "59 s");

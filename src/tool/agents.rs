@@ -1,36 +1,17 @@
 //! `agents_list`: which agents the caller's session may name.
 
-use serde::Serialize;
-
 use super::host::Host;
+use super::object::Object;
 use super::{Call, Outcome};
 
 /// `agents_list`. Here as on the reference without `subagents.allowAgents` that is the session's own agent and no
 /// other, whether or not it is configured. Source: goldens default-, pol-*-, ns- and field-sessionkey- agents_list.
 pub(super) fn list(host: &Host, call: &Call) -> Outcome {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Details<'a> {
-        requester: &'a str,
-        allow_any: bool,
-        agents: [Row<'a>; 1],
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Row<'a> {
-        id: &'a str,
-        configured: bool,
-        agent_runtime: Runtime,
-    }
-    #[derive(Serialize)]
-    struct Runtime {
-        id: &'static str,
-        source: &'static str,
-    }
     let id = call.session.agent.as_str();
-    let agent_runtime = Runtime { id: "pi", source: "implicit" };
-    let agents = [Row { id, configured: host.configured(id), agent_runtime }];
-    Outcome::done(&Details { requester: id, allow_any: false, agents })
+    let mut agent = Object::new();
+    agent.text("id", id).flag("configured", host.configured(id));
+    agent.raw("agentRuntime", "{\"id\":\"pi\",\"source\":\"implicit\"}");
+    Object::new().text("requester", id).flag("allowAny", false).list("agents", &[agent.end()]).done()
 }
 
 #[cfg(test)]

@@ -1,25 +1,9 @@
 //! `device_status`: what this device is and how busy it is, from a few small files.
 
-use serde::Serialize;
-
 use super::host::Host;
+use super::object::Object;
 use super::root::Root;
 use super::{Call, Outcome};
-
-#[derive(Serialize)]
-struct Details {
-    uptime_s: Option<f64>,
-    load: Option<[f64; 3]>,
-    mem_total_kb: Option<u64>,
-    mem_available_kb: Option<u64>,
-    mem_free_kb: Option<u64>,
-    cpu_count: Option<usize>,
-    hostname: Option<String>,
-    model: Option<String>,
-    os: Option<String>,
-    kernel: Option<String>,
-    boot_id: Option<String>,
-}
 
 /// Whether /proc is there.
 ///
@@ -33,28 +17,41 @@ pub(super) fn present(host: &Host) -> Result<(), String> {
 pub(super) fn status(host: &Host, _call: &Call) -> Outcome {
     let root = &host.root;
     let memory = root.text("/proc/meminfo").unwrap_or_default();
-    Outcome::done(&Details {
-        uptime_s: root.value("/proc/uptime").and_then(|line| line.split_whitespace().next().and_then(finite)),
-        load: root.value("/proc/loadavg").and_then(|line| load(&line)),
-        mem_total_kb: kilobytes(&memory, "MemTotal:"),
-        mem_available_kb: kilobytes(&memory, "MemAvailable:"),
-        mem_free_kb: kilobytes(&memory, "MemFree:"),
-        cpu_count: root.text("/proc/stat").and_then(|text| processors(&text)),
-        hostname: root.value("/proc/sys/kernel/hostname"),
-        model: model(root),
-        os: root.text("/etc/os-release").and_then(|text| pretty_name(&text)),
-        kernel: root.value("/proc/sys/kernel/osrelease"),
-        boot_id: root.value("/proc/sys/kernel/random/boot_id"),
-    })
+    let uptime = root.value("/proc/uptime").and_then(|line| line.split_whitespace().next().and_then(number));
+    let mut json = Object::new();
+    json.raw("uptime_s", uptime.as_deref().unwrap_or("null"));
+    match root.value("/proc/loadavg").and_then(|line| load(&line)) {
+        Some(load) => json.list("load", &load),
+        None => json.raw("load", "null"),
+    };
+    let labels = [("mem_total_kb", "MemTotal:"), ("mem_available_kb", "MemAvailable:"), ("mem_free_kb", "MemFree:")];
+    for (key, label) in labels {
+        json.count(key, kilobytes(&memory, label));
+    }
+    json.count("cpu_count", root.text("/proc/stat").and_then(|text| processors(&text)));
+    let os = root.text("/etc/os-release").and_then(|text| pretty_name(&text));
+    for (key, text) in [
+        ("hostname", root.value("/proc/sys/kernel/hostname")),
+        ("model", model(root)),
+        ("os", os),
+        ("kernel", root.value("/proc/sys/kernel/osrelease")),
+        ("boot_id", root.value("/proc/sys/kernel/random/boot_id")),
+    ] {
+        json.maybe(key, text.as_deref());
+    }
+    json.done()
 }
 
-fn finite(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite())
+/// A number as JSON.
+fn number(text: &str) -> Option<String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite())?;
+    serde_json::to_string(&number).ok()
 }
 
-fn load(line: &str) -> Option<[f64; 3]> {
-    let mut words = line.split_whitespace().map(finite);
-    Some([words.next()??, words.next()??, words.next()??])
+/// The three averages of /proc/loadavg.
+fn load(line: &str) -> Option<Vec<String>> {
+    let load: Option<Vec<String>> = line.split_whitespace().take(3).map(number).collect();
+    load.filter(|load| load.len() == 3)
 }
 
 /// The value of one line of meminfo. Source: proc_meminfo(5).
@@ -63,10 +60,10 @@ fn kilobytes(text: &str, label: &str) -> Option<u64> {
 }
 
 /// How many processors are on line: the lines `cpu0`, `cpu1`, … and not their sum, `cpu`.
-fn processors(text: &str) -> Option<usize> {
+fn processors(text: &str) -> Option<u64> {
     let numbered =
         |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    let count = text.lines().filter(numbered).count();
+    let count = text.lines().filter(numbered).count() as u64;
     if count == 0 { None } else { Some(count) }
 }
 

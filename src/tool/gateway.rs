@@ -5,9 +5,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use super::host::Host;
+use super::object::{Object, quoted};
 use super::{Call, Outcome};
 
 /// What came into force at a reload.
@@ -77,26 +76,19 @@ pub(super) fn status(host: &Host, _call: &Call) -> Outcome {
 
 /// The answer comes after the reload, so that whoever asked knows what became of it.
 fn restart(desk: &Desk) -> Outcome {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Done {
-        ok: bool,
-        reloaded: bool,
-        needs_restart: Vec<String>,
-    }
-    #[derive(Serialize)]
-    struct Refused {
-        status: &'static str,
-        error: &'static str,
-        issues: Vec<String>,
-    }
+    let mut json = Object::new();
     match (desk.restart)() {
-        Ok(reloaded) => Outcome::done(&Done { ok: true, reloaded: true, needs_restart: reloaded.held }),
+        Ok(reloaded) => json.flag("ok", true).flag("reloaded", true).list("needsRestart", &texts(&reloaded.held)),
         Err(issues) => {
             let error = "The configuration was refused and nothing changed.";
-            Outcome::done(&Refused { status: "error", error, issues })
+            json.text("status", "error").text("error", error).list("issues", &texts(&issues))
         }
     }
+    .done()
+}
+
+fn texts(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| quoted(text)).collect()
 }
 
 #[cfg(test)]

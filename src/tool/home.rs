@@ -3,17 +3,17 @@
 //! A caller chooses the entity and, among those that the operator allows, the service; never the host.
 //! Source: edge.md §3; Home Assistant's REST API.
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::border::Who;
 use super::fetch::{self, Answer, Request};
 use super::host::Host;
-use super::object::{Object, quoted};
+use super::object::{Object, fit, quoted};
 use super::reach::deadline;
+use super::schema::{member, members};
 use super::targets::Home;
 use super::url::Url;
-use super::{Call, Later, Outcome, fit};
+use super::{Call, Later, Outcome};
 use crate::limits::{CALL_MS_DEFAULT, RESULT_FRAME_BYTES, TOOL_LIST_ITEMS};
 
 /// Whether the operator named a Home Assistant.
@@ -77,15 +77,6 @@ fn place(home: &Home, path: &str) -> Url {
     Url { host, port: home.port, path: path.to_owned() }
 }
 
-#[derive(Deserialize)]
-struct State<'a> {
-    entity_id: &'a str,
-    #[serde(borrow)]
-    state: &'a RawValue,
-    attributes: Option<&'a RawValue>,
-    last_changed: Option<&'a RawValue>,
-}
-
 /// `home_assistant_state`.
 pub(super) fn state<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
@@ -99,21 +90,26 @@ pub(super) fn state<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 }
 
 fn told(answer: &Answer, room: usize) -> Outcome {
-    let Ok(state) = serde_json::from_slice::<State<'_>>(&answer.content) else { return strange() };
-    let raw = |raw: Option<&RawValue>| raw.map_or("null", RawValue::get).to_owned();
-    let mut attributes = raw(state.attributes);
+    let raw: Option<&RawValue> = serde_json::from_slice(&answer.content).ok();
+    let Some(members) = raw.and_then(members) else { return strange() };
+    let (Some(entity), Some(state)) = (entity(&members), member(&members, "state")) else { return strange() };
+    let raw = |key| member(&members, key).map_or("null", RawValue::get);
+    let mut attributes = raw("attributes");
     // A camera's attributes may be longer than everything else.
     let truncated = attributes.len().saturating_add(RESULT_FRAME_BYTES) > room;
     if truncated {
-        attributes = "null".into();
+        attributes = "null";
     }
     let mut json = Object::new();
-    json.text("entity_id", state.entity_id);
-    json.raw("state", state.state.get());
-    json.raw("attributes", &attributes);
-    json.raw("last_changed", &raw(state.last_changed));
+    json.raw("entity_id", entity).raw("state", state.get());
+    json.raw("attributes", attributes).raw("last_changed", raw("last_changed"));
     json.flag("truncated", truncated);
     json.done()
+}
+
+/// The entity's name as JSON. It has no escapes.
+fn entity<'a>(members: &[(String, &'a RawValue)]) -> Option<&'a str> {
+    member(members, "entity_id").map(RawValue::get).filter(|name| name.starts_with('"') && !name.contains('\\'))
 }
 
 fn strange() -> Outcome {
@@ -168,13 +164,6 @@ pub(super) fn would(host: &Host, call: &Call) -> Result<String, Outcome> {
     Ok(json.end())
 }
 
-#[derive(Deserialize, Serialize)]
-struct Changed<'a> {
-    entity_id: &'a str,
-    #[serde(borrow)]
-    state: &'a RawValue,
-}
-
 /// `home_assistant_call`.
 pub(super) fn act<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
@@ -186,17 +175,27 @@ pub(super) fn act<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
             Ok(answer) => answer,
             Err(outcome) => return outcome,
         };
-        // The service has been called by now: an answer too long to read is no failure.
-        let mut changed = serde_json::from_slice::<Vec<Changed<'_>>>(&answer.content).unwrap_or_default();
-        let mut room = host.result_bytes.get().saturating_sub(RESULT_FRAME_BYTES);
-        let truncated = fit(&mut changed, TOOL_LIST_ITEMS, &mut room) || answer.cut;
-        #[derive(Serialize)]
-        struct Details<'a> {
-            changed: Vec<Changed<'a>>,
-            truncated: bool,
-        }
-        Outcome::done(&Details { changed, truncated })
+        changed(&answer, host.result_bytes.get())
     })
+}
+
+/// What a service changed. It has been called by now: an answer too long to read is no failure.
+fn changed(answer: &Answer, room: usize) -> Outcome {
+    let all: Vec<&RawValue> = serde_json::from_slice(&answer.content).unwrap_or_default();
+    let mut rows = Vec::new();
+    for state in all {
+        let Some(members) = members(state) else {
+            rows.clear();
+            break;
+        };
+        let (Some(entity), Some(state)) = (entity(&members), member(&members, "state")) else {
+            rows.clear();
+            break;
+        };
+        rows.push(Object::new().raw("entity_id", entity).raw("state", state.get()).end());
+    }
+    let truncated = fit(&mut rows, TOOL_LIST_ITEMS, room.saturating_sub(RESULT_FRAME_BYTES)) || answer.cut;
+    Object::new().list("changed", &rows).flag("truncated", truncated).done()
 }
 
 #[cfg(test)]

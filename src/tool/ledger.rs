@@ -60,8 +60,11 @@ impl Sessions {
 
     /// All sessions, the latest used first.
     pub fn latest(&self) -> Vec<&Entry> {
-        let mut entries: Vec<&Entry> = self.entries.iter().collect();
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.order));
+        let mut entries = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let at = entries.partition_point(|other: &&Entry| other.order > entry.order);
+            entries.insert(at, entry);
+        }
         entries
     }
 

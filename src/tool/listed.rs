@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::declared::Declared;
 use super::lane::{Lane, Width};
+use super::object::insert;
 use super::{Args, Host, TOOLS, Tier, Tool, command, declared::Work, fields, schema};
 use crate::limits::{CALL_SECS, CALLS_WAITING, PROBE_CALLS};
 
@@ -189,9 +190,11 @@ pub fn find(host: &Host, name: &str) -> Option<Listed> {
 /// Every tool and whether this device has it; why not, otherwise.
 pub fn survey(host: &Host) -> Vec<(Listed, Result<(), String>)> {
     let declared = host.declared.borrow();
-    let declared = declared.iter().map(|declared| Listed::Declared(Rc::clone(declared)));
-    let mut all: Vec<Listed> = TOOLS.iter().map(Listed::BuiltIn).chain(declared).collect();
-    all.sort_by(|a, b| a.name().cmp(b.name()));
+    let mut all: Vec<Listed> = TOOLS.iter().map(Listed::BuiltIn).collect();
+    for declared in declared.iter() {
+        let at = all.partition_point(|other| other.name() <= declared.name.as_str());
+        all.insert(at, Listed::Declared(Rc::clone(declared)));
+    }
     all.into_iter()
         .map(|tool| {
             let present = tool.present(host);
@@ -204,8 +207,10 @@ pub fn survey(host: &Host) -> Vec<(Listed, Result<(), String>)> {
 pub fn groups(declared: &[Rc<Declared>]) -> Vec<(String, Vec<String>)> {
     let built_in = TOOLS.iter().filter(|tool| !tool.lenient).map(|tool| (tool.group, tool.name));
     let declared = declared.iter().map(|declared| (declared.work.group(), declared.name.as_str()));
-    let mut all: Vec<(&str, &str)> = built_in.chain(declared).collect();
-    all.sort_unstable();
+    let mut all: Vec<(&str, &str)> = Vec::new();
+    for item in built_in.chain(declared) {
+        insert(&mut all, item, usize::MAX);
+    }
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for (group, name) in all {
         let group = ["group:", group].concat();

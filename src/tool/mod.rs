@@ -75,10 +75,7 @@ mod web;
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
-
-use serde::Serialize;
 
 pub use child::Rlimits;
 pub use clock::iso;
@@ -217,22 +214,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The answer `details`.
-    fn done(details: &impl Serialize) -> Outcome {
-        match serde_json::to_string(details) {
-            Ok(details) => Outcome::Done { details, text: None },
-            Err(error) => Outcome::Failed(error.to_string()),
-        }
-    }
-
     /// The answer that says no: a 200 with `status` (`error`, `forbidden`). Source: contract http.md §5.2.
     fn soft(status: &'static str, error: &str) -> Outcome {
-        #[derive(Serialize)]
-        struct Soft<'a> {
-            status: &'static str,
-            error: &'a str,
-        }
-        Outcome::done(&Soft { status, error })
+        object::Object::new().text("status", status).text("error", error).done()
     }
 
     /// Whether the tool gave what was asked. Soft failures begin with their status, and no other result does.
@@ -327,36 +311,6 @@ impl Drop for Record<'_> {
     }
 }
 
-/// Cuts `items` to what fits into `room` bytes of compact JSON and to `max` items; whether anything was cut.
-/// `room` shrinks by what the kept items take.
-fn fit<T: Serialize>(items: &mut Vec<T>, max: usize, room: &mut usize) -> bool {
-    let all = items.len();
-    let mut keep = 0;
-    for item in items.iter().take(max) {
-        let mut size = Size(1);
-        if serde_json::to_writer(&mut size, item).is_err() || size.0 > *room {
-            break;
-        }
-        *room -= size.0;
-        keep += 1;
-    }
-    items.truncate(keep);
-    keep < all
-}
-
-/// Counts what is written.
-struct Size(usize);
-
-impl io::Write for Size {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.saturating_add(bytes.len());
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::fixture::{bare, session};
@@ -390,18 +344,6 @@ mod tests {
             "wake_on_lan",
         ];
         assert_eq!(groups[2].1, net);
-    }
-
-    #[test]
-    fn lists_are_cut_to_room_and_count() {
-        let mut items = vec!["aaaa", "bbbb", "cccc"];
-        let mut room = 14;
-        assert!(fit(&mut items, 9, &mut room));
-        assert_eq!((items.as_slice(), room), (["aaaa", "bbbb"].as_slice(), 0));
-        let mut room = 100;
-        assert!(!fit(&mut items, 2, &mut room));
-        assert!(fit(&mut items, 1, &mut room));
-        assert_eq!(items, ["aaaa"]);
     }
 
     #[test]

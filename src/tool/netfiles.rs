@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::network::{Link, Net, mac, names, path, up};
+use super::network::{Link, Net, in_order, mac, names, path, up};
 use super::root::Root;
 
 /// Everything about the network of `root`.
@@ -21,9 +21,8 @@ pub(super) fn read(root: &Root) -> Net {
         link.addrs.extend(own.map(|(addr, prefix)| (IpAddr::V4(addr), prefix)));
         link.addrs.extend(v6.lines().filter_map(|line| inet6(line, &link.name)));
     }
-    links.sort_unstable_by_key(|link| link.index);
     let route = default4(&routes).or_else(|| default6(&root.text("/proc/net/ipv6_route").unwrap_or_default()));
-    Net { links, route }
+    Net { links: in_order(links), route }
 }
 
 /// One directory of /sys/class/net; other things there (bonding_masters) have no address file. Source: sysfs-class-net.

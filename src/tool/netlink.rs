@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
 use super::neighbors::{Found, Neighbor};
-use super::network::{Link, Net, mac, named, up};
+use super::network::{Link, Net, in_order, mac, named, up};
 use crate::limits::{NETLINK_BYTES, NETLINK_READS};
 
 const DONE: u16 = 3;
@@ -53,7 +53,7 @@ pub(super) fn read() -> io::Result<Net> {
         }
     })?;
     net.route = best.and_then(|best| Some((named(&net.links, best.index)?, best.gateway)));
-    net.links.sort_unstable_by_key(|link| link.index);
+    net.links = in_order(net.links);
     Ok(net)
 }
 

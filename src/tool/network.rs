@@ -129,6 +129,16 @@ pub(super) fn up(flags: u32, operational: bool) -> bool {
     flags & 1 == 1 && operational
 }
 
+/// Links in the order of their numbers, in which the kernel tells them as a rule.
+pub(super) fn in_order(links: Vec<Link>) -> Vec<Link> {
+    let mut sorted = Vec::with_capacity(links.len());
+    for link in links {
+        let at = sorted.partition_point(|other: &Link| other.index <= link.index);
+        sorted.insert(at, link);
+    }
+    sorted
+}
+
 /// Room for names of interfaces that are asked by index.
 pub(super) fn named(links: &[Link], index: i64) -> Option<String> {
     links.iter().find(|link| link.index == index).map(|link| link.name.clone())

@@ -42,6 +42,14 @@ impl Object {
         self.raw(key, &number.to_string())
     }
 
+    /// A count, or null.
+    pub fn count(&mut self, key: &str, count: Option<u64>) -> &mut Object {
+        match count {
+            Some(count) => self.raw(key, &count.to_string()),
+            None => self.raw(key, "null"),
+        }
+    }
+
     /// A boolean.
     pub fn flag(&mut self, key: &str, flag: bool) -> &mut Object {
         self.raw(key, if flag { "true" } else { "false" })
@@ -78,12 +86,16 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Cuts `rows` to `max` of them and to what fits into `room` bytes; whether anything was cut.
-pub(super) fn fit(rows: &mut Vec<String>, max: usize, room: usize) -> bool {
-    let mut left = room;
+pub(super) fn fit(rows: &mut Vec<String>, max: usize, mut room: usize) -> bool {
+    fill(rows, max, &mut room)
+}
+
+/// The same, and `room` shrinks by what the kept rows take.
+pub(super) fn fill(rows: &mut Vec<String>, max: usize, room: &mut usize) -> bool {
     let mut keep = 0;
     for row in rows.iter().take(max) {
-        let Some(rest) = left.checked_sub(row.len().saturating_add(1)) else { break };
-        left = rest;
+        let Some(rest) = room.checked_sub(row.len().saturating_add(1)) else { break };
+        *room = rest;
         keep += 1;
     }
     let cut = keep < rows.len();
@@ -135,5 +147,13 @@ mod tests {
         check(9, 8, 2, true);
         check(2, 99, 2, true);
         check(9, 0, 0, true);
+    }
+
+    #[test]
+    fn what_is_kept_takes_its_room() {
+        let mut rows: Vec<String> = ["aaaa", "bbbb", "cccc"].into_iter().map(quoted).collect();
+        let mut room = 14;
+        assert!(fill(&mut rows, 9, &mut room));
+        assert_eq!((rows.len(), room), (2, 0));
     }
 }

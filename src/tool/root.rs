@@ -77,9 +77,14 @@ impl Root {
     /// are not UTF-8 are left out (the kernel makes none); a missing directory is an empty one.
     pub fn list(&self, path: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.place(Path::new(path))) else { return Vec::new() };
-        let mut names: Vec<String> =
-            entries.take(TOOL_DIR_ENTRIES).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-        names.sort_unstable_by(|a, b| natural(a).cmp(&natural(b)));
+        let mut names: Vec<String> = Vec::new();
+        for entry in entries.take(TOOL_DIR_ENTRIES) {
+            if let Some(name) = entry.ok().and_then(|entry| entry.file_name().into_string().ok()) {
+                let own = natural(&name);
+                let at = names.partition_point(|other| natural(other) <= own);
+                names.insert(at, name);
+            }
+        }
         names
     }
 }

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use smol::Timer;
 
 use super::host::Host;
 use super::manager::{self, Manager, Wish};
 use super::object::{Object, fit, quoted};
-use super::schema;
+use super::schema::{member, members};
 use super::{Call, Later, Outcome};
 use crate::limits::{REBOOT_REST_MS, RESULT_FRAME_BYTES, TOOL_DIR_ENTRIES};
 
@@ -60,38 +59,19 @@ fn blocks(text: &str) -> Vec<Unit> {
     units
 }
 
-/// The members of the object that `text` is.
-fn members(text: &str) -> Option<Vec<(String, &RawValue)>> {
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    let mut all = Vec::new();
-    schema::members(raw.get(), &mut |key, value| {
-        all.push((String::from_utf8_lossy(key).into_owned(), value));
-        Some(())
-    });
-    raw.get().starts_with('{').then_some(all)
-}
-
 /// What `ubus call service list` says. Pure.
 fn services(text: &str) -> Option<Vec<Unit>> {
-    #[derive(Deserialize)]
-    struct Service<'s> {
-        #[serde(borrow)]
-        instances: Option<&'s RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Instance {
-        running: bool,
-        pid: Option<u64>,
-    }
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
     let mut units = Vec::new();
-    for (name, service) in members(text)? {
-        let service: Service<'_> = serde_json::from_str(service.get()).ok()?;
+    for (name, service) in members(raw)? {
+        let service = members(service)?;
         let mut unit = Unit { name, active: "inactive".into(), sub: "dead".into(), ..Unit::default() };
-        for (_, instance) in service.instances.and_then(|raw| members(raw.get())).unwrap_or_default() {
-            let Ok(instance) = serde_json::from_str::<Instance>(instance.get()) else { continue };
-            if instance.running {
+        for (_, instance) in member(&service, "instances").and_then(members).unwrap_or_default() {
+            let instance = members(instance).unwrap_or_default();
+            if member(&instance, "running").is_some_and(|running| running.get() == "true") {
                 (unit.active, unit.sub) = ("active".into(), "running".into());
-                unit.main_pid = unit.main_pid.or(instance.pid);
+                let pid = member(&instance, "pid").and_then(|pid| pid.get().parse().ok());
+                unit.main_pid = unit.main_pid.or(pid);
             }
         }
         units.push(unit);
@@ -105,13 +85,17 @@ async fn units(host: &Host, unit: Option<&str>) -> Result<Vec<Unit>, String> {
     // What is missing from the middle, if anything, leaves a gap between two blocks.
     let text = [&*String::from_utf8_lossy(&report.stdout.head), "\n\n", &*String::from_utf8_lossy(&report.stdout.tail)]
         .concat();
-    let mut units = match manager {
+    let units = match manager {
         Manager::Procd => services(&text).ok_or("ubus answered something else than a list of services")?,
         Manager::Systemd => blocks(&text),
     };
-    units.sort_by(|a, b| a.name.cmp(&b.name));
-    units.truncate(TOOL_DIR_ENTRIES);
-    Ok(units)
+    let mut sorted = Vec::new();
+    for unit in units {
+        let at = sorted.partition_point(|other: &Unit| other.name <= unit.name);
+        sorted.insert(at, unit);
+    }
+    sorted.truncate(TOOL_DIR_ENTRIES);
+    Ok(sorted)
 }
 
 fn json(unit: &Unit) -> String {
@@ -119,10 +103,7 @@ fn json(unit: &Unit) -> String {
     json.text("name", &unit.name);
     json.text("active", &unit.active);
     json.text("sub", &unit.sub);
-    for (key, figure) in [("main_pid", unit.main_pid), ("restarts", unit.restarts), ("since_ms", unit.since_ms)] {
-        json.raw(key, &figure.map_or("null".into(), |figure| figure.to_string()));
-    }
-    json.end()
+    json.count("main_pid", unit.main_pid).count("restarts", unit.restarts).count("since_ms", unit.since_ms).end()
 }
 
 /// `service_status`.

@@ -4,13 +4,10 @@
 //! assistant that calls a tool, and its end as a tool result, so that a client of the reference finds its shapes.
 //! What a session may see of others is the reference's default, its own tree. Source: contract http.md §5.2.
 
-use std::borrow::Cow;
-
-use serde::Serialize;
-
 use super::host::{Host, Visibility};
 use super::ledger::{Entry, Made};
-use super::{Call, Outcome, fit};
+use super::object::{Object, fill, fit};
+use super::{Call, Outcome};
 use crate::gate::session::{self, Session};
 use crate::limits::SESSION_LIST_MESSAGES;
 
@@ -65,98 +62,57 @@ fn kind(host: &Host, key: &str) -> (&'static str, String) {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Row {
-    key: String,
-    agent_id: String,
-    kind: &'static str,
-    channel: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_message_preview: Option<String>,
-    updated_at: i64,
-    session_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Vec<Message>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    role: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_name: Option<Cow<'static, str>>,
-    content: Vec<Block>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_error: Option<bool>,
-    timestamp: i64,
-}
-
-#[derive(Serialize)]
-struct Block {
-    r#type: &'static str,
-    id: String,
-    name: Cow<'static, str>,
-}
-
 /// The latest `limit` messages about the calls of `entry`, oldest first; `ends` adds how each call ended.
-fn messages(entry: &Entry, limit: usize, ends: bool) -> Vec<Message> {
+fn messages(entry: &Entry, limit: usize, ends: bool) -> Vec<String> {
     let calls = entry.calls();
     let first = entry.total.saturating_sub(u64::try_from(calls.len()).unwrap_or(0));
+    let each = if ends { 2 } else { 1 };
+    let mut skip = calls.len().saturating_mul(each).saturating_sub(limit);
     let mut all = Vec::new();
-    for (number, Made { wall_ms, tool, good }) in (first..).zip(calls) {
-        let wall_ms = *wall_ms;
-        let id = format!("call-{number}");
-        let content = vec![Block { r#type: "toolCall", id: id.clone(), name: tool.clone() }];
-        all.push(Message {
-            role: "assistant",
-            tool_call_id: None,
-            tool_name: None,
-            content,
-            is_error: None,
-            timestamp: wall_ms,
-        });
-        if ends {
-            all.push(Message {
-                role: "toolResult",
-                tool_call_id: Some(id),
-                tool_name: Some(tool.clone()),
-                content: Vec::new(),
-                is_error: Some(!*good),
-                timestamp: wall_ms,
-            });
+    for (number, made) in (first..).zip(calls) {
+        for end in [false, true].into_iter().take(each) {
+            if skip == 0 {
+                all.push(message(number, made, end));
+            }
+            skip = skip.saturating_sub(1);
         }
     }
-    all.split_off(all.len().saturating_sub(limit))
+    all
+}
+
+/// That a tool was called, or how the call ended.
+fn message(number: u64, made: &Made, end: bool) -> String {
+    let id = ["call-", &number.to_string()].concat();
+    let mut json = Object::new();
+    if end {
+        json.text("role", "toolResult").text("toolCallId", &id).text("toolName", &made.tool);
+        json.raw("content", "[]").flag("isError", !made.good);
+    } else {
+        let mut block = Object::new();
+        block.text("type", "toolCall").text("id", &id).text("name", &made.tool);
+        json.text("role", "assistant").list("content", &[block.end()]);
+    }
+    json.number("timestamp", made.wall_ms).end()
 }
 
 /// `sessions_list`.
 pub(super) fn list(host: &Host, call: &Call) -> Outcome {
-    #[derive(Serialize)]
-    struct Details {
-        count: usize,
-        sessions: Vec<Row>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        truncated: bool,
-    }
     let table = host.sessions.borrow();
     let limit = call.args.count("limit").unwrap_or(usize::MAX);
-    let mut sessions: Vec<Row> = table
+    let mut sessions: Vec<String> = table
         .latest()
         .into_iter()
         .filter(|entry| visible(host, &call.session, &entry.session.key, &entry.session.agent).is_ok())
         .filter_map(|entry| row(host, call, entry))
         .take(limit)
         .collect();
-    let mut room = host.result_bytes.get();
-    let truncated = fit(&mut sessions, usize::MAX, &mut room);
-    Outcome::done(&Details { count: sessions.len(), sessions, truncated })
+    let cut = fit(&mut sessions, usize::MAX, host.result_bytes.get());
+    let mut json = Object::new();
+    json.count("count", Some(sessions.len() as u64)).list("sessions", &sessions).truncated(cut).done()
 }
 
 /// The row of `entry`, if it passes the caller's filters.
-fn row(host: &Host, call: &Call, entry: &Entry) -> Option<Row> {
+fn row(host: &Host, call: &Call, entry: &Entry) -> Option<String> {
     let args = &call.args;
     let (kind, channel) = kind(host, &entry.session.key);
     let known = ["main", "group", "cron", "hook", "node", "other"];
@@ -181,31 +137,21 @@ fn row(host: &Host, call: &Call, entry: &Entry) -> Option<Row> {
     }
     let limit = args.count("messageLimit").unwrap_or(0).min(SESSION_LIST_MESSAGES);
     let last = entry.calls().next_back().filter(|_| args.flag("includeLastMessage"));
-    Some(Row {
-        key: entry.session.key.clone(),
-        agent_id: entry.session.agent.clone(),
-        kind,
-        channel,
-        last_message_preview: last.map(|made| made.tool.clone().into_owned()),
-        updated_at: entry.used.wall_ms,
-        session_id: entry.id.clone(),
-        messages: if limit == 0 { None } else { Some(messages(entry, limit, false)) },
-    })
+    let mut json = Object::new();
+    json.text("key", &entry.session.key).text("agentId", &entry.session.agent);
+    json.text("kind", kind).text("channel", &channel);
+    if let Some(made) = last {
+        json.text("lastMessagePreview", &made.tool);
+    }
+    json.number("updatedAt", entry.used.wall_ms).text("sessionId", &entry.id);
+    if limit > 0 {
+        json.list("messages", &messages(entry, limit, false));
+    }
+    Some(json.end())
 }
 
 /// `sessions_history`.
 pub(super) fn history(host: &Host, call: &Call) -> Outcome {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Details<'a> {
-        session_key: &'a str,
-        messages: Vec<Message>,
-        truncated: bool,
-        dropped_messages: bool,
-        content_truncated: bool,
-        content_redacted: bool,
-        bytes: usize,
-    }
     let key = call.args.text("sessionKey").unwrap_or_default();
     if let Err(why) = visible(host, &call.session, key, &agent_of(host, key)) {
         return Outcome::soft("forbidden", why);
@@ -216,28 +162,15 @@ pub(super) fn history(host: &Host, call: &Call) -> Outcome {
     let mut messages = entry.map(|e| messages(e, limit, call.args.flag("includeTools"))).unwrap_or_default();
     let forgotten = entry.is_some_and(|e| u64::try_from(e.calls().len()).is_ok_and(|kept| kept < e.total));
     let mut room = host.result_bytes.get();
-    let cut = fit(&mut messages, usize::MAX, &mut room);
-    Outcome::done(&Details {
-        session_key: key,
-        messages,
-        truncated: cut || forgotten,
-        dropped_messages: cut || forgotten,
-        content_truncated: false,
-        content_redacted: false,
-        bytes: host.result_bytes.get().saturating_sub(room),
-    })
+    let cut = fill(&mut messages, usize::MAX, &mut room) || forgotten;
+    let mut json = Object::new();
+    json.text("sessionKey", key).list("messages", &messages).flag("truncated", cut).flag("droppedMessages", cut);
+    json.flag("contentTruncated", false).flag("contentRedacted", false);
+    json.count("bytes", Some(host.result_bytes.get().saturating_sub(room) as u64)).done()
 }
 
 /// `session_status`. A session that is not there or not to be seen is a failure, as on the reference.
 pub(super) fn status(host: &Host, call: &Call) -> Outcome {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Details<'a> {
-        ok: bool,
-        session_key: &'a str,
-        changed_model: bool,
-        status_text: &'a str,
-    }
     let own_main = format!("agent:{}:{}", call.session.agent, host.main_key());
     let key = match call.args.text("sessionKey") {
         None | Some("current") => call.session.key.as_str(),
@@ -252,10 +185,9 @@ pub(super) fn status(host: &Host, call: &Call) -> Outcome {
         return Outcome::Failed(format!("session_status: no call was made in session {key:?}"));
     };
     let text = card(host, call, entry);
-    match Outcome::done(&Details { ok: true, session_key: key, changed_model: false, status_text: &text }) {
-        Outcome::Done { details, .. } => Outcome::Done { details, text: Some(text) },
-        other => other,
-    }
+    let mut json = Object::new();
+    json.flag("ok", true).text("sessionKey", key).flag("changedModel", false).text("statusText", &text);
+    Outcome::Done { details: json.end(), text: Some(text) }
 }
 
 /// The card: the reference's lines as far as they mean something without a model.

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::aside::{in_time, start};
 use super::host::Host;
 use super::mounts::{self, Mount};
+use super::object::{Object, fill};
 use super::root::Root;
-use super::{Call, Later, Outcome, fit};
+use super::{Call, Later, Outcome};
 use crate::limits::{KIB, MOUNT_MILLIS, MOUNT_THREADS, MOUNT_THREADS_STUCK, TOOL_LIST_ITEMS};
 
 /// What a file system says of itself.
@@ -85,13 +85,15 @@ impl Probes {
     async fn survey(&self, root: &Root, mounts: &[Mount]) -> Vec<Answer> {
         let mut answers = vec![Answer::Stale; mounts.len()];
         let stuck = self.stuck();
-        let mut open: Vec<(usize, PathBuf, bool)> = mounts
-            .iter()
-            .enumerate()
-            .map(|(at, mount)| (at, root.place(Path::new(&mount.path)), mount.network))
-            .filter(|(_, place, _)| !stuck.contains(place))
-            .collect();
-        open.sort_unstable_by_key(|(at, _, network)| (*network, *at));
+        let mut open: Vec<(usize, PathBuf, bool)> = Vec::new();
+        for network in [false, true] {
+            for (at, mount) in mounts.iter().enumerate().filter(|(_, mount)| mount.network == network) {
+                let place = root.place(Path::new(&mount.path));
+                if !stuck.contains(&place) {
+                    open.push((at, place, network));
+                }
+            }
+        }
         // Each turn of this loop but the last leaves a thread behind, so it turns a few times at most.
         while !open.is_empty() {
             if self.stuck().len() >= MOUNT_THREADS_STUCK {
@@ -153,42 +155,6 @@ fn work(places: &[PathBuf], ask: Ask, sender: &Sender<Answer>, stuck: &Mutex<Vec
     drop(slot);
 }
 
-#[derive(Serialize)]
-struct Details {
-    mounts: Vec<Row>,
-    disks: Vec<Disk>,
-    mmc_life: Option<Vec<Life>>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct Row {
-    path: String,
-    fstype: String,
-    size_kb: Option<u64>,
-    avail_kb: Option<u64>,
-    inodes_free: Option<u64>,
-    ro: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stale: bool,
-}
-
-#[derive(Serialize)]
-struct Disk {
-    name: String,
-    size_kb: Option<u64>,
-    ro: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct Life {
-    name: String,
-    life_time_a: Option<u32>,
-    life_time_b: Option<u32>,
-    pre_eol_info: Option<u32>,
-}
-
 /// Whether the mount table is there.
 ///
 /// # Errors
@@ -200,76 +166,104 @@ pub(super) fn present(host: &Host) -> Result<(), String> {
 /// `storage_status`.
 pub(super) fn status<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
-        let (mut mounts, long) = mounts::mounted(&host.root);
-        if let Some(only) = call.args.text("mount") {
-            let only = if only.len() > 1 { only.trim_end_matches('/') } else { only };
-            mounts.retain(|mount| mount.path == only);
-            if mounts.is_empty() {
-                return Outcome::soft("error", "mount: no file system with space of its own is mounted there");
-            }
-        }
-        let many = long || mounts.len() > TOOL_LIST_ITEMS;
-        mounts.truncate(TOOL_LIST_ITEMS);
+        let (mounts, many) = match chosen(host, call) {
+            Ok(chosen) => chosen,
+            Err(outcome) => return outcome,
+        };
         let answers = host.probes.survey(&host.root, &mounts).await;
-        let mut rows: Vec<Row> = mounts.into_iter().zip(answers).map(|(mount, answer)| row(mount, answer)).collect();
-        let mut disks = disks(&host.root);
-        let mmc_life = Some(lives(&host.root)).filter(|lives| !lives.is_empty());
-        // The disks' share is small and bounded by their names; the mounts' paths may be long.
-        let mut room = host.result_bytes.get();
-        let cut = fit(&mut disks, TOOL_LIST_ITEMS, &mut room) | fit(&mut rows, TOOL_LIST_ITEMS, &mut room);
-        Outcome::done(&Details { mounts: rows, disks, mmc_life, truncated: many || cut })
+        told(host, &mounts, &answers, many)
     })
 }
 
-fn row(mount: Mount, answer: Answer) -> Row {
-    let space = if let Answer::Space(space) = answer { Some(space) } else { None };
-    Row {
-        path: mount.path,
-        fstype: mount.fstype,
-        size_kb: space.map(|space| space.size_kb),
-        avail_kb: space.map(|space| space.avail_kb),
-        inodes_free: space.map(|space| space.inodes_free),
-        ro: mount.ro,
-        stale: answer == Answer::Stale,
+/// The mounts that are asked for, and whether there are more than are looked at.
+fn chosen(host: &Host, call: &Call) -> Result<(Vec<Mount>, bool), Outcome> {
+    let (mut mounts, long) = mounts::mounted(&host.root);
+    if let Some(only) = call.args.text("mount") {
+        let only = if only.len() > 1 { only.trim_end_matches('/') } else { only };
+        mounts.retain(|mount| mount.path == only);
+        if mounts.is_empty() {
+            return Err(Outcome::soft("error", "mount: no file system with space of its own is mounted there"));
+        }
     }
+    let many = long || mounts.len() > TOOL_LIST_ITEMS;
+    mounts.truncate(TOOL_LIST_ITEMS);
+    Ok((mounts, many))
+}
+
+fn told(host: &Host, mounts: &[Mount], answers: &[Answer], many: bool) -> Outcome {
+    let mut rows: Vec<String> = mounts.iter().zip(answers).map(|(mount, answer)| row(mount, *answer)).collect();
+    let (mut disks, lives) = (disks(&host.root), lives(&host.root));
+    // The disks' share is small and bounded by their names; the mounts' paths may be long.
+    let mut room = host.result_bytes.get();
+    let cut = fill(&mut disks, TOOL_LIST_ITEMS, &mut room) | fill(&mut rows, TOOL_LIST_ITEMS, &mut room);
+    let mut json = Object::new();
+    json.list("mounts", &rows).list("disks", &disks);
+    match lives.as_slice() {
+        [] => json.raw("mmc_life", "null"),
+        lives => json.list("mmc_life", lives),
+    };
+    json.truncated(many || cut).done()
+}
+
+fn row(mount: &Mount, answer: Answer) -> String {
+    let space = if let Answer::Space(space) = answer { Some(space) } else { None };
+    let mut json = Object::new();
+    json.text("path", &mount.path).text("fstype", &mount.fstype);
+    json.count("size_kb", space.map(|space| space.size_kb));
+    json.count("avail_kb", space.map(|space| space.avail_kb));
+    json.count("inodes_free", space.map(|space| space.inodes_free));
+    json.flag("ro", mount.ro);
+    if answer == Answer::Stale {
+        json.flag("stale", true);
+    }
+    json.end()
 }
 
 const BLOCK: &str = "/sys/block";
 
 /// Block devices that are not made of memory or of other files.
-fn disks(root: &Root) -> Vec<Disk> {
+fn disks(root: &Root) -> Vec<String> {
     let made = ["loop", "ram", "zram"];
-    let names = root.list(BLOCK).into_iter().filter(|name| !made.iter().any(|prefix| name.starts_with(prefix)));
-    names
-        .map(|name| Disk {
-            // The size is in units of 512 bytes whatever the device's block size. Source: sysfs-block.
-            size_kb: root.number(&format!("{BLOCK}/{name}/size")).and_then(|n| u64::try_from(n / 2).ok()),
-            ro: root.number(&format!("{BLOCK}/{name}/ro")).map(|ro| ro != 0),
-            name,
-        })
-        .collect()
+    let mut disks = Vec::new();
+    for name in root.list(BLOCK) {
+        if made.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let file = |file: &str| root.number(&[BLOCK, "/", &name, "/", file].concat());
+        let mut disk = Object::new();
+        // The size is in units of 512 bytes whatever the device's block size. Source: sysfs-block.
+        disk.text("name", &name).count("size_kb", file("size").and_then(|n| u64::try_from(n / 2).ok()));
+        match file("ro") {
+            Some(ro) => disk.flag("ro", ro != 0),
+            None => disk.raw("ro", "null"),
+        };
+        disks.push(disk.end());
+    }
+    disks
 }
 
 /// eMMC wear as the device tells it: life times in steps of a tenth (1 = up to 10 % used, 11 = beyond its life),
 /// pre-end-of-life 1 normal, 2 warning, 3 urgent. Source: JEDEC eMMC 5.0, kernel documentation mmc-dev-attrs.
-fn lives(root: &Root) -> Vec<Life> {
-    let names = root.list(BLOCK).into_iter().filter(|name| name.starts_with("mmcblk")).take(TOOL_LIST_ITEMS);
-    names
-        .filter_map(|name| {
-            let life = root.value(&format!("{BLOCK}/{name}/device/life_time"));
-            let end = root.value(&format!("{BLOCK}/{name}/device/pre_eol_info"));
-            if life.is_none() && end.is_none() {
-                return None;
-            }
-            let mut words = life.as_deref().unwrap_or_default().split_whitespace().map(hex);
-            let (life_time_a, life_time_b) = (words.next().flatten(), words.next().flatten());
-            Some(Life { life_time_a, life_time_b, pre_eol_info: end.as_deref().and_then(hex), name })
-        })
-        .collect()
+fn lives(root: &Root) -> Vec<String> {
+    let mut lives = Vec::new();
+    for name in root.list(BLOCK).into_iter().filter(|name| name.starts_with("mmcblk")).take(TOOL_LIST_ITEMS) {
+        let file = |file: &str| root.value(&[BLOCK, "/", &name, "/device/", file].concat());
+        let (life, end) = (file("life_time"), file("pre_eol_info"));
+        if life.is_none() && end.is_none() {
+            continue;
+        }
+        let mut words = life.as_deref().unwrap_or_default().split_whitespace().map(hex);
+        let mut row = Object::new();
+        row.text("name", &name);
+        row.count("life_time_a", words.next().flatten()).count("life_time_b", words.next().flatten());
+        row.count("pre_eol_info", end.as_deref().and_then(hex));
+        lives.push(row.end());
+    }
+    lives
 }
 
-fn hex(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
+fn hex(text: &str) -> Option<u64> {
+    u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok().map(u64::from)
 }
 
 #[cfg(test)]

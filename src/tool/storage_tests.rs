@@ -130,9 +130,9 @@ fn wear_as_the_device_tells_it() {
     tmp.write("sys/block/mmcblk2/size", b"-5\n");
     let root = tmp.root();
     assert_eq!(
-        serde_json::to_string(&lives(&root)).unwrap(),
-        "[{\"name\":\"mmcblk0\",\"life_time_a\":1,\"life_time_b\":11,\"pre_eol_info\":2},\
-         {\"name\":\"mmcblk1\",\"life_time_a\":null,\"life_time_b\":null,\"pre_eol_info\":null}]"
+        lives(&root).join(","),
+        "{\"name\":\"mmcblk0\",\"life_time_a\":1,\"life_time_b\":11,\"pre_eol_info\":2},\
+         {\"name\":\"mmcblk1\",\"life_time_a\":null,\"life_time_b\":null,\"pre_eol_info\":null}"
     );
-    assert!(disks(&root).iter().all(|disk| disk.size_kb.is_none()));
+    assert!(disks(&root).iter().all(|disk| disk.contains("\"size_kb\":null")));
 }

@@ -1,49 +1,14 @@
 //! `thermal_status`: thermal zones, hwmon sensors and fans, and the Raspberry Pi's throttling flags, all from sysfs.
 
-use serde::Serialize;
-
 use super::host::Host;
+use super::object::{Object, fill};
 use super::root::Root;
-use super::{Call, Outcome, fit};
+use super::{Call, Outcome};
 use crate::limits::TOOL_LIST_ITEMS;
 
 const ZONES: &str = "/sys/class/thermal";
 const CHIPS: &str = "/sys/class/hwmon";
 const THROTTLED: &str = "/sys/devices/platform/soc/soc:firmware/get_throttled";
-
-#[derive(Serialize)]
-struct Details {
-    zones: Vec<Zone>,
-    fans: Vec<Fan>,
-    throttled: Option<Throttled>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct Zone {
-    name: String,
-    temp_c: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Fan {
-    name: String,
-    rpm: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct Throttled {
-    raw: Option<u32>,
-    undervoltage_now: bool,
-    freq_capped_now: Option<bool>,
-    throttled_now: Option<bool>,
-    soft_temp_now: Option<bool>,
-    undervoltage_since_boot: Option<bool>,
-    freq_capped_since_boot: Option<bool>,
-    throttled_since_boot: Option<bool>,
-    soft_temp_since_boot: Option<bool>,
-}
 
 /// Whether the kernel has thermal zones or hwmon at all; having none of them in it is an answer.
 ///
@@ -72,9 +37,24 @@ pub(super) fn status(host: &Host, _call: &Call) -> Outcome {
         let repeated = zones.iter().any(|zone| zone.name.replace('-', "_") == name);
         sensors(root, &base, &name, repeated, &mut zones, &mut fans);
     }
+    let mut zones: Vec<String> =
+        zones.iter().map(|zone| reading(&zone.name, "temp_c", zone.temp_c.as_deref())).collect();
     let mut room = host.result_bytes.get();
-    let truncated = fit(&mut zones, TOOL_LIST_ITEMS, &mut room) | fit(&mut fans, TOOL_LIST_ITEMS, &mut room);
-    Outcome::done(&Details { zones, fans, throttled: throttled(root, undervoltage), truncated })
+    let cut = fill(&mut zones, TOOL_LIST_ITEMS, &mut room) | fill(&mut fans, TOOL_LIST_ITEMS, &mut room);
+    let mut json = Object::new();
+    json.list("zones", &zones).list("fans", &fans);
+    json.raw("throttled", throttled(root, undervoltage).as_deref().unwrap_or("null"));
+    json.truncated(cut).done()
+}
+
+/// A sensor and what it shows.
+struct Zone {
+    name: String,
+    temp_c: Option<String>,
+}
+
+fn reading(name: &str, key: &str, shown: Option<&str>) -> String {
+    Object::new().text("name", name).raw(key, shown.unwrap_or("null")).end()
 }
 
 fn zones(root: &Root) -> Vec<Zone> {
@@ -88,7 +68,7 @@ fn zones(root: &Root) -> Vec<Zone> {
 }
 
 /// The inputs of one hwmon chip. Source: kernel documentation, hwmon/sysfs-interface.
-fn sensors(root: &Root, base: &str, chip: &str, repeated: bool, zones: &mut Vec<Zone>, fans: &mut Vec<Fan>) {
+fn sensors(root: &Root, base: &str, chip: &str, repeated: bool, zones: &mut Vec<Zone>, fans: &mut Vec<String>) {
     let files = root.list(base);
     let inputs: Vec<&str> = files.iter().filter_map(|file| file.strip_suffix("_input")).collect();
     for input in inputs {
@@ -100,36 +80,49 @@ fn sensors(root: &Root, base: &str, chip: &str, repeated: bool, zones: &mut Vec<
         if input.starts_with("temp") && !repeated {
             zones.push(Zone { name, temp_c: celsius(root, &path) });
         } else if input.starts_with("fan") {
-            fans.push(Fan { name, rpm: root.number(&path).filter(|rpm| *rpm >= 0) });
+            let rpm = root.number(&path).filter(|rpm| *rpm >= 0).map(|rpm| rpm.to_string());
+            fans.push(reading(&name, "rpm", rpm.as_deref()));
         }
     }
 }
 
-/// Thousandths of a degree as degrees. Sensors that are off give nonsense, which is no temperature.
+/// Thousandths of a degree as degrees, in JSON. Sensors that are off give nonsense, which is no temperature.
 #[allow(clippy::cast_precision_loss, reason = "the range is checked first")]
-fn celsius(root: &Root, path: &str) -> Option<f64> {
+fn celsius(root: &Root, path: &str) -> Option<String> {
     let thousandths = root.number(path).filter(|t| (-273_150..=1_000_000).contains(t))?;
-    Some(thousandths as f64 / 1_000.0)
+    serde_json::to_string(&(thousandths as f64 / 1_000.0)).ok()
 }
 
 /// The firmware's flags, else what the rpi_volt chip says. Source: Raspberry Pi documentation, vcgencmd get_throttled;
 /// kernel drivers/firmware/raspberrypi.c (hexadecimal without prefix), drivers/hwmon/raspberrypi-hwmon.c.
-fn throttled(root: &Root, undervoltage: Option<bool>) -> Option<Throttled> {
+fn throttled(root: &Root, undervoltage: Option<bool>) -> Option<String> {
     let text = root.value(THROTTLED);
     let raw = text.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
-    let bit = |at: u32| raw.map(|raw| raw >> at & 1 == 1);
-    Some(Throttled {
-        raw,
-        undervoltage_now: bit(0).or(undervoltage)?,
-        freq_capped_now: bit(1),
-        throttled_now: bit(2),
-        soft_temp_now: bit(3),
-        undervoltage_since_boot: bit(16),
-        freq_capped_since_boot: bit(17),
-        throttled_since_boot: bit(18),
-        soft_temp_since_boot: bit(19),
-    })
+    if raw.is_none() && undervoltage.is_none() {
+        return None;
+    }
+    let mut json = Object::new();
+    json.count("raw", raw.map(u64::from));
+    for (at, key, other) in FLAGS {
+        match raw.map(|raw| raw >> at & 1 == 1).or(undervoltage.filter(|_| other)) {
+            Some(flag) => json.flag(key, flag),
+            None => json.raw(key, "null"),
+        };
+    }
+    Some(json.end())
 }
+
+/// The firmware's flags: the bit, the name, and whether a chip may stand in for it.
+const FLAGS: [(u32, &str, bool); 8] = [
+    (0, "undervoltage_now", true),
+    (1, "freq_capped_now", false),
+    (2, "throttled_now", false),
+    (3, "soft_temp_now", false),
+    (16, "undervoltage_since_boot", false),
+    (17, "freq_capped_since_boot", false),
+    (18, "throttled_since_boot", false),
+    (19, "soft_temp_since_boot", false),
+];
 
 #[cfg(test)]
 mod tests {
