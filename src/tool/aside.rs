@@ -1,13 +1,14 @@
 //! Work that may hang in the kernel → a thread of its own, a deadline, and a bound on threads that never come back.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use smol::channel::bounded;
+use smol::channel::{Receiver, bounded};
 use smol::future::FutureExt;
-use smol::lock::Semaphore;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::{Later, Outcome};
 use crate::limits::{ASIDE_MILLIS, ASIDE_STACK_BYTES, ASIDE_THREADS};
@@ -28,19 +29,43 @@ impl Default for Aside {
 impl Aside {
     /// What `work` returns, or `None` when there is no thread for it or it does not end in time, all in all.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        in_time(self.deadline, async {
-            let slot = self.slots.acquire_arc().await;
+        let kept = Arc::new(Mutex::new(None));
+        let place = Arc::clone(&kept);
+        let work = move || *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(work());
+        self.end(Box::new(work)).await?;
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take()
+    }
+
+    /// The end of `work`, if it comes in time: one copy of this road for whatever comes of it.
+    fn end(&self, work: Box<dyn FnOnce() + Send>) -> Soon<'_, ()> {
+        Box::pin(async move {
+            let until = Instant::now() + self.deadline;
+            let slot = slot(&self.slots, self.deadline).await?;
             let (sender, receiver) = bounded(1);
             let work = move || {
+                work();
                 // Nobody may be listening any more; then the answer is of no use to anybody.
-                let _ = sender.try_send(work());
+                let _ = sender.try_send(());
                 drop(slot);
             };
             start("aside", Box::new(work))?;
-            receiver.recv().await.ok()
+            heard(&receiver, until.saturating_duration_since(Instant::now())).await
         })
-        .await
     }
+}
+
+/// What comes in time, or `None`.
+pub(super) type Soon<'a, T> = Pin<Box<dyn Future<Output = Option<T>> + 'a>>;
+
+/// One of `slots`, if one is free in time.
+pub(super) fn slot(slots: &Arc<Semaphore>, deadline: Duration) -> Soon<'_, SemaphoreGuardArc> {
+    Box::pin(in_time(deadline, async { Some(slots.acquire_arc().await) }))
+}
+
+/// A sign of life from a thread, if one comes in time.
+pub(super) fn heard(receiver: &Receiver<()>, deadline: Duration) -> Soon<'_, ()> {
+    Box::pin(in_time(deadline, async { receiver.recv().await.ok() }))
 }
 
 /// The outcome of `work` on such a thread. What `work` does is boxed, so that all tools share one copy of this road.
@@ -73,7 +98,6 @@ pub(super) async fn in_time<T>(deadline: Duration, work: impl Future<Output = Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
 
     #[test]
     fn work_that_hangs_costs_its_slot_only_until_it_comes_back() {

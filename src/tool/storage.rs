@@ -13,7 +13,7 @@ use std::time::Duration;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
-use super::aside::{in_time, start};
+use super::aside::{heard, slot, start};
 use super::host::Host;
 use super::mounts::{self, Mount};
 use super::object::{Object, fill};
@@ -107,17 +107,15 @@ impl Probes {
 
     /// One thread's worth of asking: how many of `open` are done with, or `None` when no thread is to be had.
     async fn round(&self, open: &[(usize, PathBuf, bool)], answers: &mut [Answer]) -> Option<usize> {
-        let slot = in_time(self.deadline, async { Some(self.slots.acquire_arc().await) }).await?;
-        let places: Vec<PathBuf> = open.iter().map(|(_, place, _)| place.clone()).collect();
-        let (sender, receiver) = bounded(places.len().max(1));
-        let (ask, stuck) = (self.ask, Arc::clone(&self.stuck));
-        start("mounts", Box::new(move || work(&places, ask, &sender, &stuck, slot)))?;
+        let slot = slot(&self.slots, self.deadline).await?;
+        let (said, receiver) = self.send(open, slot)?;
         for (done, (at, _, _)) in open.iter().enumerate() {
-            let answer = in_time(self.deadline, next(&receiver)).await;
+            let heard = heard(&receiver, self.deadline).await;
+            let answer = said.lock().unwrap_or_else(PoisonError::into_inner).get(done).copied();
             if let Some(slot) = answers.get_mut(*at) {
-                *slot = answer.unwrap_or(Answer::Stale);
+                *slot = answer.filter(|_| heard.is_some()).unwrap_or(Answer::Stale);
             }
-            if answer.is_none() {
+            if heard.is_none() {
                 self.abandon(&receiver, open, done);
                 return Some(done.saturating_add(1));
             }
@@ -125,8 +123,18 @@ impl Probes {
         Some(open.len())
     }
 
+    /// Sends a thread to the places of `open`: what they say, and a sign for each that has answered.
+    fn send(&self, open: &[(usize, PathBuf, bool)], slot: SemaphoreGuardArc) -> Option<(Said, Receiver<()>)> {
+        let places: Vec<PathBuf> = open.iter().map(|(_, place, _)| place.clone()).collect();
+        let (sender, receiver) = bounded(places.len().max(1));
+        let (ask, stuck, said) = (self.ask, Arc::clone(&self.stuck), Said::default());
+        let all = Arc::clone(&said);
+        start("mounts", Box::new(move || work(&places, ask, &all, &sender, &stuck, slot)))?;
+        Some((said, receiver))
+    }
+
     /// Marks the place that the thread is at as hanging; the thread takes the mark off when it comes back.
-    fn abandon(&self, receiver: &Receiver<Answer>, places: &[(usize, PathBuf, bool)], done: usize) {
+    fn abandon(&self, receiver: &Receiver<()>, places: &[(usize, PathBuf, bool)], done: usize) {
         let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have come back in this very moment and be at a later place: answers that wait tell how far it is.
         // Under the lock it cannot pass from "answered" to "looked whether somebody listens".
@@ -138,16 +146,23 @@ impl Probes {
     }
 }
 
-async fn next(receiver: &Receiver<Answer>) -> Option<Answer> {
-    receiver.recv().await.ok()
-}
+/// What a thread has been told so far, place after place.
+type Said = Arc<Mutex<Vec<Answer>>>;
 
 /// The thread: asks `places` in turn until nobody listens any more.
-fn work(places: &[PathBuf], ask: Ask, sender: &Sender<Answer>, stuck: &Mutex<Vec<PathBuf>>, slot: SemaphoreGuardArc) {
+fn work(
+    places: &[PathBuf],
+    ask: Ask,
+    said: &Mutex<Vec<Answer>>,
+    sender: &Sender<()>,
+    stuck: &Mutex<Vec<PathBuf>>,
+    slot: SemaphoreGuardArc,
+) {
     for place in places {
         let answer = ask(place).map_or(Answer::Refused, Answer::Space);
+        said.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
         let mut stuck = stuck.lock().unwrap_or_else(PoisonError::into_inner);
-        if sender.try_send(answer).is_err() {
+        if sender.try_send(()).is_err() {
             stuck.retain(|hanging| hanging != place);
             break;
         }
