@@ -2,7 +2,8 @@
 //! here share.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,6 +12,7 @@ use super::args::Call;
 use super::exit;
 use crate::gate::secret::Secret;
 use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_CONNECT_SECS, CLIENT_SECS};
+use crate::tool::{self, Root};
 
 /// Where a gateway is.
 #[derive(Debug, PartialEq, Eq)]
@@ -207,13 +209,27 @@ pub(super) fn strange() -> Fault {
 pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     let authority = &place.authority;
     let mut last = Fault::Unreachable(format!("{authority}: no address"));
-    for address in authority.to_socket_addrs().map_err(|error| lost(authority, &error))? {
+    for address in addresses(authority)? {
         match TcpStream::connect_timeout(&address, CLIENT_CONNECT_SECS) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = lost(authority, &error),
         }
     }
     Err(last)
+}
+
+/// The addresses that host and port stand for. A name is looked up as the tools do it.
+fn addresses(authority: &str) -> Result<Vec<SocketAddr>, Fault> {
+    if let Ok(address) = authority.parse() {
+        return Ok(vec![address]);
+    }
+    let (name, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    // [`place`] has seen to it that there is one.
+    let port = port.parse().unwrap_or(crate::limits::PORT_DEFAULT);
+    match tool::look_up(&Root::new(PathBuf::from("/")), name, CLIENT_CONNECT_SECS) {
+        Ok(found) => Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()),
+        Err(why) => Err(Fault::Unreachable([authority, ": ", why].concat())),
+    }
 }
 
 fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -323,6 +339,18 @@ mod tests {
         check("wss://pi", None);
         check("pi:1", None);
         check("http://", None);
+    }
+
+    #[test]
+    fn hosts_have_addresses() {
+        let check = |authority: &str, expected: &[&str]| {
+            let found = addresses(authority).unwrap_or_default();
+            assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{authority}");
+        };
+        check("192.0.2.1:5", &["192.0.2.1:5"]);
+        check("[::1]:5", &["[::1]:5"]);
+        check("LOCALHOST:5", &["127.0.0.1:5", "[::1]:5"]);
+        check("nas.local:5", &[]);
     }
 
     #[test]
