@@ -108,7 +108,7 @@ pub fn string(value: Option<&RawValue>) -> Option<String> {
 
 /// The value as a string; `None` when it is another type. A lone surrogate becomes U+FFFD.
 #[inline(never)]
-pub(super) fn plain(value: &RawValue) -> Option<String> {
+pub fn plain(value: &RawValue) -> Option<String> {
     struct Bytes;
     impl Visitor<'_> for Bytes {
         type Value = String;

@@ -2,15 +2,19 @@
 //! here share.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::args::Call;
 use super::exit;
+use crate::api::envelope::plain;
+use crate::api::socket::json::Json;
+use crate::api::socket::params::items;
 use crate::gate::secret::Secret;
 use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_CONNECT_SECS, CLIENT_SECS};
+use crate::tool::{self, Root, schema};
 
 /// Where a gateway is.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,19 +62,6 @@ pub struct Said {
     pub good: bool,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    tool: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    action: Option<&'a str>,
-    args: Box<RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-}
-
 /// Reads a gateway's URL; `ws://`, like `socket`, asks for the socket.
 ///
 /// # Errors
@@ -102,68 +93,49 @@ pub fn place(url: &str, socket: bool) -> Result<Place, Fault> {
 ///
 /// # Errors
 /// What is wrong with them.
-pub(super) fn arguments(call: &Call) -> Result<Box<RawValue>, Fault> {
-    let wrong = |text: String| Fault::Usage(text);
-    let mut args: Vec<(String, Box<RawValue>)> = match &call.json {
-        None => Vec::new(),
-        Some(json) => {
-            serde_json::from_str::<Members>(json)
-                .map_err(|error| wrong(format!("the arguments are no JSON object: {error}")))?
-                .0
-        }
-    };
+pub(super) fn arguments(call: &Call) -> Result<String, Fault> {
+    let mut args: Vec<(String, String)> = Vec::new();
+    if let Some(json) = &call.json {
+        let wrong = |error| Fault::Usage(format!("the arguments are no JSON object: {error}"));
+        let read = schema::read_members(json, &mut |name, value| {
+            args.push((String::from_utf8_lossy(name).into_owned(), value.get().to_owned()));
+            Some(())
+        });
+        // Whatever the object holds is JSON by then; what stands behind it is not.
+        read.and_then(|()| serde_json::from_str::<&RawValue>(json)).map_err(wrong)?;
+    }
     for pair in &call.arg {
         let (name, value) =
-            pair.split_once('=').ok_or_else(|| wrong(format!("--arg {pair}: write it as name=value")))?;
-        let value = match serde_json::from_str::<Box<RawValue>>(value) {
-            Ok(value) => value,
-            Err(_) => serde_json::value::to_raw_value(value).map_err(|error| wrong(error.to_string()))?,
+            pair.split_once('=').ok_or_else(|| Fault::Usage(["--arg ", pair, ": write it as name=value"].concat()))?;
+        let value = match serde_json::from_str::<&RawValue>(value) {
+            Ok(value) => value.get().to_owned(),
+            Err(_) => Json::default().text(value).done(),
         };
         args.retain(|(known, _)| known != name);
         args.push((name.into(), value));
     }
-    serde_json::value::to_raw_value(&Members(args)).map_err(|error| wrong(error.to_string()))
+    let mut json = Json::object();
+    for (name, value) in &args {
+        json.key(name).raw(value);
+    }
+    Ok(json.close("}").done())
 }
 
 /// The body of the request.
 fn body(call: &Call) -> Result<String, Fault> {
-    let request = Request {
-        tool: &call.tool,
-        action: call.action.as_deref(),
-        args: arguments(call)?,
-        session_key: call.session.as_deref(),
-        dry_run: call.dry_run,
-    };
-    serde_json::to_string(&request).map_err(|error| Fault::Usage(error.to_string()))
-}
-
-/// An object's members, in order.
-struct Members(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> serde::de::Visitor<'de> for Object {
-            type Value = Members;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
+    let mut json = Json::object();
+    json.string("tool", &call.tool);
+    if let Some(action) = &call.action {
+        json.string("action", action);
     }
-}
-
-impl Serialize for Members {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    json.key("args").raw(&arguments(call)?);
+    if let Some(session) = &call.session {
+        json.string("sessionKey", session);
     }
+    if call.dry_run {
+        json.flag("dryRun", true);
+    }
+    Ok(json.close("}").done())
 }
 
 /// Sends the call over HTTP and reads the answer.
@@ -172,13 +144,16 @@ impl Serialize for Members {
 /// Why there is no result.
 pub fn invoke(call: &Call, place: &Place, secret: Option<&Secret>) -> Result<Said, Fault> {
     let body = body(call)?;
-    let mut request = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n",
-        place.path,
-        place.authority,
-        body.len()
-    )
-    .into_bytes();
+    let parts = [
+        "POST ",
+        &place.path,
+        " HTTP/1.1\r\nHost: ",
+        &place.authority,
+        "\r\nContent-Type: application/json\r\nContent-Length: ",
+        &body.len().to_string(),
+        "\r\nConnection: close\r\n",
+    ];
+    let mut request = parts.concat().into_bytes();
     if let Some(secret) = secret {
         request.extend_from_slice(b"Authorization: Bearer ");
         request.extend_from_slice(secret.reveal());
@@ -207,13 +182,27 @@ pub(super) fn strange() -> Fault {
 pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     let authority = &place.authority;
     let mut last = Fault::Unreachable(format!("{authority}: no address"));
-    for address in authority.to_socket_addrs().map_err(|error| lost(authority, &error))? {
+    for address in addresses(authority)? {
         match TcpStream::connect_timeout(&address, CLIENT_CONNECT_SECS) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = lost(authority, &error),
         }
     }
     Err(last)
+}
+
+/// The addresses that host and port stand for. A name is looked up as the tools do it.
+fn addresses(authority: &str) -> Result<Vec<SocketAddr>, Fault> {
+    if let Ok(address) = authority.parse() {
+        return Ok(vec![address]);
+    }
+    let (name, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    // [`place`] has seen to it that there is one.
+    let port = port.parse().unwrap_or(crate::limits::PORT_DEFAULT);
+    match tool::look_up(&Root::new(PathBuf::from("/")), name, CLIENT_CONNECT_SECS) {
+        Ok(found) => Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()),
+        Err(why) => Err(Fault::Unreachable([authority, ": ", why].concat())),
+    }
 }
 
 fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -238,49 +227,20 @@ fn read_answer(bytes: &[u8]) -> Result<(u16, Vec<u8>), Fault> {
     }
 }
 
-#[derive(Deserialize)]
-struct Reply {
-    ok: Option<bool>,
-    // The socket's word for it.
-    #[serde(alias = "output")]
-    result: Option<ResultBody>,
-    error: Option<ErrorBody>,
+/// The members of `object` that are called so, in that order; null counts as absent.
+pub(super) fn pick<'r, const N: usize>(object: &'r RawValue, names: [&str; N]) -> [Option<&'r RawValue>; N] {
+    let found = schema::slices(&names, Some(object)).0;
+    std::array::from_fn(|at| found.get(at).copied().flatten().filter(|value| value.get() != "null"))
 }
 
-#[derive(Deserialize)]
-struct ResultBody {
-    #[serde(default)]
-    content: Vec<ContentBody>,
-    details: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct ContentBody {
-    #[serde(default)]
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    status: Option<Box<RawValue>>,
-}
-
-/// What is read of an error; the socket calls its type a code.
-#[derive(Deserialize)]
-pub(super) struct ErrorBody {
-    #[serde(rename = "type", alias = "code")]
-    kind: String,
-    message: String,
-}
-
-impl ErrorBody {
-    /// The no, with a hint when it is the secret that is wrong: `status` 401, or an error of the socket that says so.
-    pub(super) fn refusal(self, unauthorized: bool) -> Fault {
-        let ErrorBody { kind, message } = self;
-        let unauthorized = unauthorized || message.starts_with("unauthorized");
-        let hint = if unauthorized { "; `toolgate token` shows the token of a gateway on this machine" } else { "" };
-        Fault::Refused([&kind, ": ", &message, hint].concat())
-    }
+/// What the error that a gateway answers says, with a hint when it is the secret that is wrong: `status` 401, or an error of
+/// the socket that says so. `None` when it is not one of a gateway's; the socket calls its type a code.
+pub(super) fn refusal(error: &RawValue, unauthorized: bool) -> Option<Fault> {
+    let [kind, code, message] = pick(error, ["type", "code", "message"]);
+    let (kind, message) = (plain(kind.or(code)?)?, plain(message?)?);
+    let unauthorized = unauthorized || message.starts_with("unauthorized");
+    let hint = if unauthorized { "; `toolgate token` shows the token of a gateway on this machine" } else { "" };
+    Some(Fault::Refused([&kind, ": ", &message, hint].concat()))
 }
 
 /// Reads what a gateway said of a call; the payload of the socket's answer is shaped like the content of HTTP's.
@@ -288,17 +248,31 @@ impl ErrorBody {
 /// # Errors
 /// Why there is no result.
 pub(super) fn said(status: u16, content: &[u8]) -> Result<Said, Fault> {
-    let reply: Reply = serde_json::from_slice(content)
-        .map_err(|_| Fault::Refused(format!("status {status}: {}", String::from_utf8_lossy(content).trim())))?;
-    if let Some(error) = reply.error {
-        return Err(error.refusal(status == 401));
+    let foreign =
+        || Fault::Refused(["status ", &status.to_string(), ": ", String::from_utf8_lossy(content).trim()].concat());
+    let object = |json: &&RawValue| json.get().starts_with('{');
+    let reply: &RawValue = serde_json::from_slice(content).ok().filter(object).ok_or_else(foreign)?;
+    // The result is an output to the socket.
+    let [ok, result, output, error] = pick(reply, ["ok", "result", "output", "error"]);
+    if let Some(error) = error {
+        return Err(refusal(error, status == 401).unwrap_or_else(foreign));
     }
-    let result = reply.result.filter(|_| reply.ok == Some(true));
-    let result = result.ok_or_else(|| Fault::Refused(format!("status {status} without a result")))?;
-    let details = result.details.map(|details| details.get().to_owned()).unwrap_or_default();
-    let status = serde_json::from_str::<Details>(&details).ok().and_then(|details| details.status);
-    let good = !matches!(status.as_ref().map(|s| s.get()), Some(r#""error""# | r#""forbidden""#));
-    Ok(Said { details, text: result.content.into_iter().map(|part| part.text).collect::<Vec<_>>().join("\n"), good })
+    let Some(result) = result.or(output).filter(|_| ok.is_some_and(|ok| ok.get() == "true")) else {
+        return Err(Fault::Refused(["status ", &status.to_string(), " without a result"].concat()));
+    };
+    if !object(&result) {
+        return Err(foreign());
+    }
+    let [content, details] = pick(result, ["content", "details"]);
+    let parts = content.and_then(items).unwrap_or_default();
+    let texts: Vec<String> =
+        parts.into_iter().map(|part| pick(part, ["text"])[0].and_then(plain).unwrap_or_default()).collect();
+    let status = details.and_then(|details| pick(details, ["status"])[0]).map(RawValue::get);
+    Ok(Said {
+        details: details.map(RawValue::get).unwrap_or_default().to_owned(),
+        text: texts.join("\n"),
+        good: !matches!(status, Some(r#""error""# | r#""forbidden""#)),
+    })
 }
 
 #[cfg(test)]
@@ -323,6 +297,18 @@ mod tests {
         check("wss://pi", None);
         check("pi:1", None);
         check("http://", None);
+    }
+
+    #[test]
+    fn hosts_have_addresses() {
+        let check = |authority: &str, expected: &[&str]| {
+            let found = addresses(authority).unwrap_or_default();
+            assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{authority}");
+        };
+        check("192.0.2.1:5", &["192.0.2.1:5"]);
+        check("[::1]:5", &["[::1]:5"]);
+        check("LOCALHOST:5", &["127.0.0.1:5", "[::1]:5"]);
+        check("nas.local:5", &[]);
     }
 
     #[test]

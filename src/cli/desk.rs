@@ -3,10 +3,8 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::path::PathBuf;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use super::load::{self, Findings};
+use crate::api::socket::json::Json;
 use crate::config::{self, KeyInfo};
 use crate::limits::TOOL_RESULT_BYTES;
 
@@ -15,25 +13,7 @@ const DOCUMENT_BYTES: usize = TOOL_RESULT_BYTES / 2;
 /// What the findings of one kind may take, escapes aside.
 const FINDINGS_BYTES: usize = TOOL_RESULT_BYTES / 8;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'d> {
-    path: Option<String>,
-    exists: bool,
-    raw: Option<()>,
-    parsed: Option<&'d RawValue>,
-    source_config: Option<&'d RawValue>,
-    resolved: Option<&'d RawValue>,
-    valid: bool,
-    runtime_config: Option<&'d RawValue>,
-    config: Option<&'d RawValue>,
-    hash: String,
-    issues: Vec<Issue<'d>>,
-    warnings: Vec<Issue<'d>>,
-    legacy_issues: [(); 0],
-}
-
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq)]
 struct Issue<'d> {
     path: &'d str,
     message: &'d str,
@@ -58,26 +38,28 @@ pub fn document(path: Option<PathBuf>, settled: &Result<Findings, Findings>) -> 
     // The hash is of what is shown, not of the file: from a hash of secrets, secrets can be guessed.
     let mut hasher = DefaultHasher::new();
     hasher.write(json.as_bytes());
-    let shown = RawValue::from_string(json).map_err(|error| error.to_string())?;
-    let one = Some(&*shown);
-    let five = one.filter(|shown| shown.get().len().saturating_mul(5) <= DOCUMENT_BYTES);
+    let five = if json.len().saturating_mul(5) <= DOCUMENT_BYTES { &json } else { "null" };
     let findings = settled.as_ref().unwrap_or_else(|findings| findings);
-    let document = Document {
-        exists: path.as_ref().is_some_and(|path| path.exists()),
-        path: path.map(|path| path.to_string_lossy().into_owned()),
-        raw: None,
-        parsed: five,
-        source_config: five,
-        resolved: five,
-        valid: settled.is_ok(),
-        runtime_config: five,
-        config: one,
-        hash: format!("{:016x}", hasher.finish()),
-        issues: if settled.is_ok() { Vec::new() } else { issues(findings, false) },
-        warnings: issues(findings, settled.is_err()),
-        legacy_issues: [],
+    let mut shown = Json::object();
+    match &path {
+        Some(path) => shown.string("path", &path.to_string_lossy()),
+        None => shown.key("path").raw("null"),
     };
-    serde_json::to_string(&document).map_err(|error| error.to_string())
+    shown.flag("exists", path.as_ref().is_some_and(|path| path.exists())).key("raw").raw("null");
+    shown.key("parsed").raw(five).key("sourceConfig").raw(five).key("resolved").raw(five);
+    shown.flag("valid", settled.is_ok()).key("runtimeConfig").raw(five).key("config").raw(&json);
+    shown.string("hash", &format!("{:016x}", hasher.finish()));
+    show(&mut shown, "issues", if settled.is_ok() { Vec::new() } else { issues(findings, false) });
+    show(&mut shown, "warnings", issues(findings, settled.is_err()));
+    Ok(shown.key("legacyIssues").raw("[]").close("}").done())
+}
+
+fn show(json: &mut Json, key: &str, issues: Vec<Issue<'_>>) {
+    json.key(key).raw("[");
+    for issue in issues {
+        json.raw("{").string("path", issue.path).string("message", issue.message).close("}");
+    }
+    json.close("]");
 }
 
 /// The errors, or the `warnings`, among findings; as many as fit. A heading is none.
@@ -102,89 +84,43 @@ fn issues(findings: &[String], warnings: bool) -> Vec<Issue<'_>> {
     found
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Found<'f> {
-    path: &'f str,
-    schema: Schema<'f>,
-    hint: Hint<'f>,
-    hint_path: &'static str,
-    children: Vec<Child>,
-}
-
-#[derive(Serialize)]
-struct Schema<'f> {
-    r#type: Types,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    minimum: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    maximum: Option<i64>,
-    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
-    r#enum: &'static [&'static str],
-    description: &'f str,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Types {
-    One(&'static str),
-    Several(&'static [&'static str]),
-}
-
-impl Types {
-    fn of(info: &KeyInfo) -> Types {
-        match info.types {
-            [one] => Types::One(one),
-            several => Types::Several(several),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Hint<'f> {
-    label: &'f str,
-    help: String,
-    tags: [(); 0],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Child {
-    key: &'static str,
-    path: String,
-    r#type: Types,
-    required: bool,
-    has_children: bool,
+/// The member `type`: one word, or several in a list.
+fn types(json: &mut Json, info: &KeyInfo) {
+    match info.types {
+        [one] => json.string("type", one),
+        several => json.texts("type", several.iter().copied()),
+    };
 }
 
 /// The `result` of `config.schema.lookup`; `None` when there is no such key. Source: contract http.md §5.2.
 pub fn lookup(path: &str) -> Option<String> {
     let info = config::schema_lookup(path)?;
-    let below = |key: &str| match info.path {
-        "" => key.to_owned(),
-        path if key == "[]" => format!("{path}[]"),
-        path => format!("{path}.{key}"),
-    };
-    let children = info.children.iter().filter_map(|key| {
-        let path = below(key);
-        let child = config::schema_lookup(&path)?;
-        let (r#type, has_children) = (Types::of(&child), !child.children.is_empty());
-        Some(Child { key, path, r#type, required: false, has_children })
-    });
-    let default = if info.default.is_empty() { String::new() } else { format!(" Default: {}.", info.default) };
-    let (minimum, maximum) = info.range.unzip();
-    let found = Found {
-        path,
-        children: children.collect(),
-        schema: Schema { r#type: Types::of(&info), minimum, maximum, r#enum: info.words, description: info.about },
-        hint: Hint {
-            label: path.rsplit('.').next().unwrap_or(path),
-            help: format!("{} Value: {}.{default}", info.about, info.kind),
-            tags: [],
-        },
-        hint_path: info.path,
-    };
-    serde_json::to_string(&found).ok()
+    let mut json = Json::object();
+    json.string("path", path).key("schema").raw("{");
+    types(&mut json, &info);
+    if let Some((minimum, maximum)) = info.range {
+        json.key("minimum").raw(&minimum.to_string()).key("maximum").raw(&maximum.to_string());
+    }
+    if !info.words.is_empty() {
+        json.texts("enum", info.words.iter().copied());
+    }
+    json.string("description", info.about).close("}");
+    json.key("hint").raw("{").string("label", path.rsplit('.').next().unwrap_or(path));
+    let default = if info.default.is_empty() { String::new() } else { [" Default: ", &info.default, "."].concat() };
+    json.string("help", &[info.about, " Value: ", &info.kind, ".", &default].concat());
+    json.key("tags").raw("[]").close("}").string("hintPath", info.path).key("children").raw("[");
+    for key in &info.children {
+        let path = match info.path {
+            "" => String::from(*key),
+            path if *key == "[]" => [path, key].concat(),
+            path => [path, ".", key].concat(),
+        };
+        let Some(child) = config::schema_lookup(&path) else { continue };
+        json.raw("{").string("key", key).string("path", &path);
+        types(&mut json, &child);
+        json.flag("required", false).flag("hasChildren", !child.children.is_empty()).close("}");
+    }
+    Some(json.close("]}").done())
 }
 
 #[cfg(test)]

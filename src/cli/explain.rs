@@ -2,11 +2,9 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use super::args::{self, Toolgate};
 use super::{complain, exit, load, refuse, say, start};
+use crate::api::socket::json::Json;
 use crate::api::steps_json;
 use crate::gate::Subject;
 use crate::gate::policy::{Step, Trace, Verdict};
@@ -15,21 +13,11 @@ use crate::gate::session::Session;
 use crate::tool;
 
 /// What is printed. Source: contract cli.md, `explain --json`.
-#[derive(Serialize)]
 struct Explained<'a> {
     tool: &'a str,
     known: bool,
     exists: bool,
     allowed: bool,
-    session: Place<'a>,
-    steps: Box<RawValue>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Place<'a> {
-    key: &'a str,
-    agent_id: &'a str,
 }
 
 /// Prints the verdict; the exit code says it too.
@@ -64,16 +52,10 @@ pub fn explain(asked: &Toolgate, question: &args::Explain) -> u8 {
     };
     let may_call = scopes.covers(WRITE);
     let denied = steps.iter().any(|trace| trace.verdict == Verdict::Deny);
-    let explained = Explained {
-        tool: name,
-        known: gate.rules().policy.knows(name),
-        exists,
-        allowed: !denied && may_call,
-        session: Place { key: &session.key, agent_id: &session.agent },
-        steps: RawValue::from_string(steps_json(&steps)).unwrap_or_default(),
-    };
+    let explained =
+        Explained { tool: name, known: gate.rules().policy.knows(name), exists, allowed: !denied && may_call };
     if question.json {
-        say(&format!("{}\n", serde_json::to_string(&explained).unwrap_or_default()));
+        say(&json(&explained, &session, &steps));
         if !may_call {
             complain(&unscoped());
         }
@@ -82,6 +64,15 @@ pub fn explain(asked: &Toolgate, question: &args::Explain) -> u8 {
         say(&text(&explained, &session, &steps, may_call, absent.as_deref()));
     }
     if explained.allowed { exit::OK } else { exit::FAILED }
+}
+
+/// The explanation for programs, in one line.
+fn json(explained: &Explained<'_>, session: &Session, steps: &[Trace]) -> String {
+    let mut json = Json::object();
+    json.string("tool", explained.tool).flag("known", explained.known).flag("exists", explained.exists);
+    json.flag("allowed", explained.allowed).key("session").raw("{");
+    json.string("key", &session.key).string("agentId", &session.agent).close("}");
+    json.key("steps").raw(&steps_json(steps)).close("}\n").done()
 }
 
 /// Why a caller without the scope for calls gets no further than 403, whatever the steps say.

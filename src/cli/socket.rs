@@ -6,11 +6,11 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::args::Call;
 use super::call::{self, Fault, Place, Said};
+use crate::api::envelope::plain;
 use crate::api::socket::json::Json;
 use crate::gate::secret::Secret;
 use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_SECS, HEAD_BYTES_MAX, READ_BYTES};
@@ -138,13 +138,16 @@ impl Socket {
         }
     }
 
-    /// Reads on until `wanted` finds what it looks for in a frame.
-    fn until<T>(&mut self, wanted: impl Fn(Frame) -> Option<T>) -> Result<T, Fault> {
+    /// Reads on until there is a frame whose member `name` is `word`. Returns its payload and its error, as far as they are
+    /// there.
+    fn until(&mut self, name: &str, word: &str) -> Result<[Option<Box<RawValue>>; 2], Fault> {
         loop {
             match self.hear()? {
                 Event::Message { content, .. } => {
-                    if let Some(found) = serde_json::from_slice(&content).ok().and_then(&wanted) {
-                        return Ok(found);
+                    let Ok(frame) = serde_json::from_slice::<&RawValue>(&content) else { continue };
+                    let [found, payload, error] = call::pick(frame, [name, "payload", "error"]);
+                    if found.and_then(plain).is_some_and(|found| found == word) {
+                        return Ok([payload, error].map(|part| part.map(ToOwned::to_owned)));
                     }
                 }
                 Event::Close(reason) => return Err(closed(reason)),
@@ -163,23 +166,12 @@ impl Socket {
         request.fill(0);
         std::hint::black_box(&request);
         sent?;
-        self.until(|frame| (frame.id == method).then_some((frame.payload, frame.error))).and_then(|said| match said {
-            (_, Some(error)) => Err(error.refusal(false)),
-            (Some(payload), None) => Ok(payload),
-            (None, None) => Err(call::strange()),
-        })
+        match self.until("id", method)? {
+            [_, Some(error)] => Err(call::refusal(&error, false).unwrap_or_else(call::strange)),
+            [Some(payload), None] => Ok(payload),
+            [None, None] => Err(call::strange()),
+        }
     }
-}
-
-/// What is read of a frame.
-#[derive(Deserialize)]
-struct Frame {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    event: String,
-    payload: Option<Box<RawValue>>,
-    error: Option<call::ErrorBody>,
 }
 
 /// The status of an answer to the upgrade and its head's length, once it is there.
@@ -227,13 +219,13 @@ pub fn invoke(call: &Call, place: &Place, secret: Option<&Secret>) -> Result<Sai
         return Err(Fault::Usage("--action and --dry-run cannot be said over the socket; leave out --ws".into()));
     }
     let mut params = Json::object();
-    params.string("name", &call.tool).key("args").raw(call::arguments(call)?.get());
+    params.string("name", &call.tool).key("args").raw(&call::arguments(call)?);
     if let Some(session) = &call.session {
         params.string("sessionKey", session);
     }
     let params = params.close("}").done();
     let mut socket = Socket::open(call::dial(place)?, place)?;
-    socket.until(|frame| (frame.event == "connect.challenge").then_some(()))?;
+    socket.until("event", "connect.challenge")?;
     socket.ask("connect", &hello(secret))?;
     let payload = socket.ask("tools.invoke", &params)?;
     // A goodbye that nobody waits for.

@@ -2,17 +2,14 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use super::args::{self, Toolgate};
 use super::{load, refuse, say, start};
+use crate::api::socket::json::Json;
 use crate::gate::policy::Verdict;
 use crate::gate::scope::Scopes;
 use crate::gate::{Gate, Subject};
 use crate::tool::{self, Listed};
 
-#[derive(Serialize)]
 struct Row {
     name: String,
     tier: &'static str,
@@ -20,9 +17,9 @@ struct Row {
     source: &'static str,
     summary: String,
     available: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    parameters: Option<Box<RawValue>>,
+    /// JSON.
+    parameters: String,
 }
 
 /// Prints the list.
@@ -41,7 +38,7 @@ pub fn list(asked: &Toolgate, listing: &args::Tools) -> u8 {
         .filter(|row| row.available || listing.all)
         .collect();
     if listing.json {
-        say(&format!("{}\n", serde_json::to_string_pretty(&rows).unwrap_or_default()));
+        say(&json(&rows));
     } else {
         say(&table(&rows));
     }
@@ -70,13 +67,40 @@ fn row(tool: &Listed, reason: Result<(), String>) -> Row {
     Row {
         name: tool.name().into(),
         tier: tool.tier().word(),
-        group: format!("group:{}", tool.group()),
+        group: ["group:", tool.group()].concat(),
         source: tool.source(),
         summary: tool.summary().into(),
         available: reason.is_ok(),
         reason: reason.err(),
-        parameters: RawValue::from_string(tool.schema_json()).ok(),
+        parameters: tool.schema_json(),
     }
+}
+
+/// The rows as JSON, a line for each member.
+fn json(rows: &[Row]) -> String {
+    let quoted = |text: &str| Json::default().text(text).done();
+    let mut text = String::from("[");
+    for (at, row) in rows.iter().enumerate() {
+        let available = if row.available { "true" } else { "false" };
+        let members = [
+            ("name", quoted(&row.name)),
+            ("tier", quoted(row.tier)),
+            ("group", quoted(&row.group)),
+            ("source", quoted(row.source)),
+            ("summary", quoted(&row.summary)),
+            ("available", available.into()),
+            ("reason", row.reason.as_deref().map(quoted).unwrap_or_default()),
+            ("parameters", row.parameters.clone()),
+        ];
+        let mut before = if at == 0 { "\n  {\n" } else { ",\n  {\n" };
+        for (key, value) in members.iter().filter(|(_, value)| !value.is_empty()) {
+            text.extend([before, "    \"", key, "\": ", value]);
+            before = ",\n";
+        }
+        text.push_str("\n  }");
+    }
+    text.push_str(if rows.is_empty() { "]\n" } else { "\n]\n" });
+    text
 }
 
 fn table(rows: &[Row]) -> String {

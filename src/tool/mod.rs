@@ -84,6 +84,7 @@ pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
 pub use host::{Host, Now, Visibility};
 pub use ledger::{Entry, Sessions, uuid};
 pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};
+pub use resolve::look_up;
 pub use root::Root;
 pub use schema::{Args, Kind, Param};
 pub use table::{TOOLS, is_taken};

@@ -186,6 +186,14 @@ pub(super) async fn addresses(root: &Root, name: &str, until: Instant) -> Result
     Err(why)
 }
 
+/// The same for who has nothing else to do: blocks until the addresses of `name` are there, at most for `most`.
+///
+/// # Errors
+/// Why there are none, in words for the caller.
+pub fn look_up(root: &Root, name: &str, most: Duration) -> Result<Vec<IpAddr>, &'static str> {
+    smol::block_on(addresses(root, &plain(name), Instant::now() + most))
+}
+
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }

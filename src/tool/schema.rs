@@ -203,7 +203,7 @@ pub(super) fn unknown(name: &str, known: &[&str]) -> String {
 
 /// The slices of `args` that are called as in `names`, in that order, and the first key that is none of them. What is no
 /// object has no keys.
-pub(super) fn slices<'a>(names: &[&str], args: Option<&'a RawValue>) -> (Vec<Option<&'a RawValue>>, Option<String>) {
+pub fn slices<'a>(names: &[&str], args: Option<&'a RawValue>) -> (Vec<Option<&'a RawValue>>, Option<String>) {
     let (mut found, mut stranger) = (vec![None; names.len()], None);
     if let Some(raw) = args.filter(|raw| raw.get().trim_start().starts_with('{')) {
         each(raw.get(), &mut |key, value| {
@@ -229,7 +229,7 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -245,7 +245,18 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
 /// Reads the object in `raw`. That was valid JSON when it became a [`RawValue`], so this cannot fail; if it did, what
 /// follows was not found.
 fn each<'de>(raw: &'de str, seen: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>) {
-    let _ = serde_json::Deserializer::from_str(raw).deserialize_map(Members(seen));
+    let _ = read_members(raw, seen);
+}
+
+/// The same for what need not be JSON; what stands behind the object is not looked at.
+///
+/// # Errors
+/// What is wrong with it, after the members before that.
+pub fn read_members<'de>(
+    json: &'de str,
+    each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>,
+) -> serde_json::Result<()> {
+    serde_json::Deserializer::from_str(json).deserialize_map(Members(each))
 }
 
 /// The members of an object, or `None` where `raw` is something else.

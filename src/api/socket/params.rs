@@ -299,7 +299,7 @@ fn whole(json: &str) -> Option<i64> {
 }
 
 /// The items of the list in `raw`, of too many the first ones, one more than are allowed; `None` when it is no list.
-fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
+pub fn items(raw: &RawValue) -> Option<Vec<&RawValue>> {
     let mut list = List(Vec::new());
     serde_json::Deserializer::from_str(raw.get()).deserialize_seq(&mut list).ok()?;
     Some(list.0)
