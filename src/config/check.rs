@@ -42,8 +42,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// One value at `path` against its row. `section` is where unserved keys below it are counted.
-    fn value(&mut self, node: &mut Node, row: &'static Key, path: &str, section: &str) {
-        let row = keys::resolve(row);
+    fn value(&mut self, node: &mut Node, row: Key, path: &str, section: &str) {
+        let row = &keys::resolve(row);
         match row.kind {
             Kind::Any => self.substitute.all(node, path, self.findings),
             Kind::As(_) => {}
@@ -135,7 +135,7 @@ impl Walk<'_> {
         }
     }
 
-    fn channel(&mut self, key: &str, at: &str) -> Option<&'static Key> {
+    fn channel(&mut self, key: &str, at: &str) -> Option<Key> {
         if foreign::channel(key).is_some() {
             return keys::child("channels", key);
         }
@@ -210,7 +210,7 @@ impl Walk<'_> {
     fn unknown(&mut self, pattern: &'static str, key: &str, at: &str, section: &str) {
         if foreign::open(pattern) {
             // A slip in a key that carries rules must not silently drop them.
-            let slip = keys::children(pattern).map(|(_, own)| own).find(|own| distance(key, own) <= 2);
+            let slip = keys::children(pattern).into_iter().find(|own| distance(key, own) <= 2);
             match slip {
                 Some(own) => self.findings.error(at, &format!("unknown key {}; did you mean \"{own}\"?", quoted(key))),
                 None => {
@@ -220,11 +220,11 @@ impl Walk<'_> {
             }
             return;
         }
-        let served = || keys::children(pattern).map(|(_, own)| own);
-        let known = served().chain(foreign::names(pattern)).filter(|own| *own != "*");
+        let served = keys::children(pattern);
+        let known = served.iter().copied().chain(foreign::names(pattern)).filter(|own| *own != "*");
         let hint = match nearest(key, known) {
             Some(own) => format!("; did you mean \"{own}\"?"),
-            None if served().count() <= 12 => format!("; known here: {}", served().collect::<Vec<_>>().join(", ")),
+            None if served.len() <= 12 => format!("; known here: {}", served.join(", ")),
             None => String::new(),
         };
         self.findings.error(at, &format!("unknown key {}{hint}", quoted(key)));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::keys::{Default, Kind, keys};
+use super::keys::{self, Default, Key, Kind};
 use super::node::{Node, element, member, quoted};
 use super::{Bind, Config, Findings, Gateway, Limits, Tailscale, bind, declare, device, mode, policy, secrets};
 use crate::gate::Rules;
@@ -68,35 +68,33 @@ impl<'a> At<'a> {
 }
 
 /// The number at `path`, when it is there and within its bounds.
-pub(super) fn number_if_any(root: &Node, path: &'static str) -> Option<i64> {
+pub(super) fn number_if_any(root: &Node, path: &str) -> Option<i64> {
     let node = path.split('.').try_fold(root, |node, key| node.get(key))?;
-    match (node, keys().iter().find(|key| key.path == path)?.kind) {
+    match (node, keys::row(path)?.kind) {
         (Node::Int(number), Kind::Integer { min, max }) if (min..=max).contains(number) => Some(*number),
         _ => None,
     }
 }
 
 /// The number at `path`, else the default in the table of keys.
-fn number<T: TryFrom<i64> + std::default::Default>(root: &Node, path: &'static str) -> T {
-    let default = || match keys().iter().find(|key| key.path == path)?.default {
-        Default::Number(number) => Some(number),
-        Default::Absent | Default::Text(_) => None,
-    };
-    let number = number_if_any(root, path).or_else(default);
-    number.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
+#[inline(never)]
+fn number(root: &Node, path: &str) -> u32 {
+    let number = number_if_any(root, path).or_else(|| default(&keys::row(path)?));
+    number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
+}
+
+fn default(row: &Key) -> Option<i64> {
+    if let Default::Number(number) = row.default { Some(number) } else { None }
 }
 
 /// The number at `at`, whose row is `key` of `tools.SECTION.*`; else the default there.
+#[inline(never)]
 pub(super) fn number_at(at: &At<'_>, section: &str, key: &str) -> i64 {
-    let section = if section.contains('*') { section.to_owned() } else { [section, ".*"].concat() };
-    let row = keys().iter().find(|row| {
-        let own = row.path.strip_prefix("tools.").and_then(|path| path.strip_prefix(section.as_str()));
-        own.and_then(|own| own.strip_prefix('.')) == Some(key)
-    });
-    match (at.node, row.map(|row| (row.kind, row.default))) {
-        (Some(Node::Int(number)), Some((Kind::Integer { min, max }, _))) if (min..=max).contains(number) => *number,
-        (_, Some((_, Default::Number(number)))) => number,
-        _ => 0,
+    let below = if section.contains('*') { "." } else { ".*." };
+    let Some(row) = keys::row(&["tools.", section, below, key].concat()) else { return 0 };
+    match (at.node, row.kind) {
+        (Some(Node::Int(number)), Kind::Integer { min, max }) if (min..=max).contains(number) => *number,
+        _ => default(&row).unwrap_or_default(),
     }
 }
 
@@ -122,6 +120,7 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     let user_header = user_header.text().and_then(|name| header(name, &user_header.path, findings));
     let required = proxy.key("requiredHeaders");
     let required_headers = required.items().filter_map(|item| header(item.text()?, &item.path, findings)).collect();
+    let count = |path: &str| usize::try_from(number(root, path)).unwrap_or(usize::MAX);
     Gateway {
         port: number_if_any(root, "gateway.port").and_then(|port| u16::try_from(port).ok()),
         bind: listen(&at.key("bind"), custom_host, findings),
@@ -139,12 +138,12 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
             _ => Tailscale::Off,
         },
         limits: Limits {
-            connections: number(root, "gateway.limits.connections"),
-            connections_per_peer: number(root, "gateway.limits.connectionsPerPeer"),
-            body_pool_bytes: number(root, "gateway.limits.bodyPoolBytes"),
-            calls: number(root, "gateway.limits.calls"),
-            message_bytes: number(root, "gateway.limits.messageBytes"),
-            tool_result_bytes: number(root, "gateway.limits.toolResultBytes"),
+            connections: count("gateway.limits.connections"),
+            connections_per_peer: count("gateway.limits.connectionsPerPeer"),
+            body_pool_bytes: count("gateway.limits.bodyPoolBytes"),
+            calls: count("gateway.limits.calls"),
+            message_bytes: count("gateway.limits.messageBytes"),
+            tool_result_bytes: count("gateway.limits.toolResultBytes"),
         },
     }
 }
@@ -210,8 +209,8 @@ fn rate(root: &Node, at: &At<'_>) -> Option<Rule> {
     }
     Some(Rule {
         max_attempts: number(root, "gateway.auth.rateLimit.maxAttempts"),
-        window: Duration::from_millis(number(root, "gateway.auth.rateLimit.windowMs")),
-        lockout: Duration::from_millis(number(root, "gateway.auth.rateLimit.lockoutMs")),
+        window: Duration::from_millis(number(root, "gateway.auth.rateLimit.windowMs").into()),
+        lockout: Duration::from_millis(number(root, "gateway.auth.rateLimit.lockoutMs").into()),
         exempt_loopback: at.key("exemptLoopback").bool(true),
     })
 }

@@ -14,6 +14,7 @@ mod keys;
 mod lookup;
 mod nearest;
 mod node;
+mod pack;
 mod policy;
 mod refuse;
 mod secrets;
