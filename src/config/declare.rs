@@ -38,11 +38,11 @@ pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings
                 findings.error(&at.path, &format!("more than {TOOLS_DECLARED} tools are declared"));
                 break;
             } else if let Some(tool) = tool(name, &at, Place { root, kept, section }, held, findings) {
-                declared.push(Rc::new(tool));
+                let at = declared.iter().position(|other| other.name > tool.name).unwrap_or(declared.len());
+                declared.insert(at, Rc::new(tool));
             }
         }
     }
-    declared.sort_by(|a, b| a.name.cmp(&b.name));
     declared
 }
 
@@ -63,7 +63,7 @@ fn tool(
     findings: &mut Findings,
 ) -> Option<Declared> {
     let fields = fields(at, findings);
-    if at.key("additionalProperties").bool(false) {
+    if at.flag("additionalProperties", false) {
         findings.error(&member(&at.path, "additionalProperties"), "arguments that are not declared are always refused");
     }
     let summary = required_text(at, "description", findings);
@@ -76,12 +76,12 @@ fn tool(
         (Work::Http(service), if reads { Tier::Probe } else { Tier::Act })
     };
     reader.unused(&work);
-    let number = |key: &str| number_at(&at.key(key), section, key);
+    let number = |key: &str| number_at(at, section, key);
     let count = |key: &str| usize::try_from(number(key)).unwrap_or_default();
     Some(Declared {
         name: name.to_owned(),
         summary: summary?,
-        tier: at.key("tier").text().and_then(Tier::named).unwrap_or(usual),
+        tier: at.word("tier").and_then(Tier::named).unwrap_or(usual),
         width: Width {
             running: count("concurrency"),
             waiting: count("queue"),
@@ -94,7 +94,7 @@ fn tool(
 }
 
 fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<String> {
-    let text = at.key(key).text();
+    let text = at.word(key);
     if text.is_none() {
         findings.error(&member(&at.path, key), "required here");
     }
@@ -135,12 +135,12 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
 
 /// The type that a parameter has: the one it names, else that of the first value of its `enum`.
 fn kind(at: &At<'_>) -> Type {
-    match at.key("type").text() {
-        Some("boolean") => Type::Boolean,
-        Some("integer") => Type::Integer,
-        Some("number") => Type::Number,
-        Some(_) => Type::String,
-        None => match at.key("enum").node.and_then(|node| node.items().first()) {
+    match at.word("type") {
+        Some(word) => {
+            let types = [Type::Boolean, Type::Integer, Type::Number];
+            types.into_iter().find(|kind| kind.word() == word).unwrap_or(Type::String)
+        }
+        None => match at.below("enum").and_then(|node| node.items().first()) {
             Some(Node::Bool(_)) => Type::Boolean,
             Some(Node::Int(_)) => Type::Integer,
             Some(Node::Float(_)) => Type::Number,
@@ -157,16 +157,16 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
         Type::Integer | Type::Number => &["pattern", "minLength", "maxLength"],
         Type::String => &["minimum", "maximum"],
     };
-    for key in foreign.iter().filter(|key| at.key(key).node.is_some()) {
+    for key in foreign.iter().filter(|key| at.below(key).is_some()) {
         findings.error(&member(&at.path, key), &["means nothing for type ", kind.word()].concat());
     }
-    let length = |key: &str, usual: usize| match at.key(key).node {
+    let length = |key: &str, usual: usize| match at.below(key) {
         Some(Node::Int(number)) => usize::try_from(*number).unwrap_or(usual),
         _ => usual,
     };
     let mut field = Field {
         name: name.to_owned(),
-        about: at.key("description").text().unwrap_or_default().to_owned(),
+        about: at.word("description").unwrap_or_default().to_owned(),
         kind,
         choices: Vec::new(),
         pattern: pattern(&at.key("pattern"), findings),
@@ -175,7 +175,7 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
         chars_min: length("minLength", 0),
         chars_max: length("maxLength", VALUE_CHARS_DEFAULT.max(length("minLength", 0))),
         required: false,
-        allow_dash: at.key("allowDash").bool(false),
+        allow_dash: at.flag("allowDash", false),
         default: None,
     };
     let number = |bound: &Option<Box<str>>| bound.as_deref().and_then(|text| text.parse::<f64>().ok());
@@ -194,6 +194,7 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
 }
 
 /// The value at `at`, if it fits.
+#[inline(never)]
 fn value(field: &Field, at: &At<'_>, findings: &mut Findings) -> Option<Value> {
     let json = at.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
     field.value(&json).map_err(|wrong| findings.error(&at.path, &wrong)).ok()
@@ -203,7 +204,13 @@ fn choices(field: &Field, at: &At<'_>, findings: &mut Findings) -> Vec<Value> {
     match at.node {
         None => {}
         Some(Node::List(items)) if items.is_empty() => findings.error(&at.path, "is empty: nothing fits"),
-        Some(Node::List(_)) => return at.items().filter_map(|item| value(field, &item, findings)).collect(),
+        Some(Node::List(_)) => {
+            let mut choices = Vec::new();
+            for item in at.items() {
+                choices.extend(value(field, &item, findings));
+            }
+            return choices;
+        }
         Some(_) => findings.error(&at.path, "expected a list of values"),
     }
     Vec::new()
@@ -218,6 +225,7 @@ fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<Pattern> {
 }
 
 /// A bound as JSON.
+#[inline(never)]
 fn bound(at: &At<'_>, findings: &mut Findings) -> Option<Box<str>> {
     match at.node? {
         node @ (Node::Int(_) | Node::Float(_)) => match serde_json::to_string(node) {
@@ -243,6 +251,7 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
+    #[inline(never)]
     fn template(&mut self, text: &str, path: &str) -> Template {
         Template::parse(text, self.fields).unwrap_or_else(|name| {
             let text = [
@@ -261,21 +270,21 @@ impl Reader<'_> {
         let argv = self.argv()?;
         let at = self.at;
         let limits = at.key("limits");
-        let limit = |key: &str| u64::try_from(number_at(&limits.key(key), "commands.*.limits", key)).ok();
-        let cwd = at.key("cwd").text().unwrap_or("/");
+        let limit = |key: &str| u64::try_from(number_at(&limits, "commands.*.limits", key)).ok();
+        let cwd = at.word("cwd").unwrap_or("/");
         if !cwd.starts_with('/') {
             self.findings.error(&member(&at.path, "cwd"), "expected an absolute path");
         }
-        let output_bytes = usize::try_from(number_at(&at.key("maxOutputBytes"), "commands", "maxOutputBytes"));
+        let output_bytes = usize::try_from(number_at(at, "commands", "maxOutputBytes"));
         Some(Command {
             argv,
             env: self.environment(),
             cwd: cwd.to_owned(),
-            stdin: if at.key("stdin").text() == Some("args") { Stdin::Args } else { Stdin::None },
+            stdin: if at.word("stdin") == Some("args") { Stdin::Args } else { Stdin::None },
             output: output(at),
-            binary: at.key("binary").text() != Some("refuse"),
+            binary: at.word("binary") != Some("refuse"),
             output_bytes: output_bytes.unwrap_or_default(),
-            progress: at.key("progress").bool(false),
+            progress: at.flag("progress", false),
             rlimits: Rlimits {
                 cpu_s: limit("cpuSeconds"),
                 address_bytes: limit("memoryBytes"),
@@ -283,7 +292,7 @@ impl Reader<'_> {
                 processes: limit("processes"),
                 open_files: limit("openFiles"),
             },
-            user: at.key("user").text().map(str::to_owned),
+            user: at.word("user").map(str::to_owned),
         })
     }
 
@@ -318,6 +327,7 @@ impl Reader<'_> {
         self.findings.warn(path, &text);
     }
 
+    #[inline(never)]
     fn may_be_absent(&self, template: &Template) -> Option<&str> {
         let absent = |at: usize| self.fields.get(at).filter(|field| !field.required && field.default.is_none());
         template.values().find_map(absent).map(|field| field.name.as_str())
@@ -347,6 +357,7 @@ impl Reader<'_> {
     }
 
     /// A secret that lies elsewhere.
+    #[inline(never)]
     fn hidden(&mut self, at: &At<'_>) -> Option<Hidden> {
         secrets::hold(at.node?, &at.path, self.kept, self.root, self.held, self.findings)
     }
@@ -354,7 +365,7 @@ impl Reader<'_> {
     fn service(&mut self) -> Option<Service> {
         let at = self.at;
         let url = at.key("url");
-        let method = at.key("method").text().unwrap_or("GET");
+        let method = at.word("method").unwrap_or("GET");
         let method = keys::METHODS.iter().find(|own| **own == method).copied().unwrap_or("GET");
         let text = url.text().unwrap_or_default();
         let (host, port, rest) = match crate::tool::targets::http_place(text) {
@@ -375,17 +386,19 @@ impl Reader<'_> {
             let text = [name, " stands in the path: name it in required, or give it a default"].concat();
             self.findings.error(&url.path, &text);
         }
-        let query =
-            query.split('&').filter(|part| !part.is_empty()).map(|part| self.template(part, &url.path)).collect();
+        let mut parts = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            parts.push(self.template(part, &url.path));
+        }
         let fields = self.lines();
         let body = self.body(method);
-        let output_bytes = usize::try_from(number_at(&at.key("maxOutputBytes"), "http", "maxOutputBytes"));
+        let output_bytes = usize::try_from(number_at(at, "http", "maxOutputBytes"));
         Some(Service {
             method,
             host,
             port,
             path,
-            query,
+            query: parts,
             fields,
             body,
             output: output(at),
@@ -498,7 +511,7 @@ fn walk(tree: &Tree, mark: &mut dyn FnMut(&Template)) {
 }
 
 fn output(at: &At<'_>) -> Output {
-    match at.key("output").text() {
+    match at.word("output") {
         Some("json") => Output::Json,
         Some("lines") => Output::Lines,
         _ => Output::Text,

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::fill::At;
+use super::fill::{At, texts};
 use super::node::{Node, quoted};
 use super::secrets;
 use super::{Findings, Held};
@@ -69,12 +69,12 @@ const fn v6(s: [u16; 8], prefix: u8) -> Net {
 /// Every target that the document names, and the secrets among them, whose places are still empty.
 pub(super) fn targets(root: &Node, kept: &[String], findings: &mut Findings) -> (Targets, Vec<Held>) {
     let mut reader = Reader { root, kept, named: Vec::new(), held: Vec::new(), findings };
-    reader.named = reader.at("service_restart.units").texts();
+    reader.named = texts(reader.at("service_restart.units").node);
     let restart_critical = reader.list("service_restart.critical", Reader::critical_unit);
-    reader.named = reader.at("service_restart.critical").texts();
+    reader.named = texts(reader.at("service_restart.critical").node);
     let targets = Targets {
         allow: reader.networks(),
-        leases: reader.at("dhcp_leases.enabled").bool(false),
+        leases: reader.at("dhcp_leases").flag("enabled", false),
         roots: reader.list("file_read.roots", Reader::directory),
         fetch: reader.list("http_fetch.hosts", Reader::web_host),
         gpio: reader.lines(),
@@ -82,7 +82,7 @@ pub(super) fn targets(root: &Node, kept: &[String], findings: &mut Findings) -> 
         log_units: reader.list("log_tail.units", Reader::unit),
         log_files: reader.list("log_tail.files", Reader::file),
         mqtt: reader.broker(),
-        reboot: reader.at("device_reboot.enabled").bool(false),
+        reboot: reader.at("device_reboot").flag("enabled", false),
         restart: reader.list("service_restart.units", Reader::restarted_unit),
         restart_critical,
         wake: reader.sleepers(),
@@ -102,12 +102,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The place of a key below `tools.device`, parted by dots.
+    #[inline(never)]
     fn at(&self, path: &str) -> At<'a> {
         let path = ["tools.device.", path].concat();
         At { node: path.split('.').try_fold(self.root, |node, key| node.get(key)), path }
     }
 
     /// Reports what is absent or blank.
+    #[inline(never)]
     fn missing(&mut self, at: &At<'_>) -> bool {
         let missing = match at.node {
             None => true,
@@ -120,6 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text that must be there.
+    #[inline(never)]
     fn text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
         if self.missing(at) { None } else { at.text() }
     }
@@ -258,7 +261,7 @@ impl<'a> Reader<'a> {
                 _ => None,
             };
             if let (Some(name), Some(label), Some(place), Some(direction)) = (name, label, place, direction) {
-                let active_low = at.key("activeLow").bool(false);
+                let active_low = at.flag("activeLow", false);
                 lines.push(Line { name, chip: label.to_owned(), place, direction, active_low });
             }
         }
@@ -391,6 +394,7 @@ impl<'a> Reader<'a> {
         Some(text.to_owned())
     }
 
+    #[inline(never)]
     fn secret(&mut self, at: &At<'_>) -> Option<Hidden> {
         secrets::hold(at.node?, &at.path, self.kept, self.root, &mut self.held, self.findings)
     }

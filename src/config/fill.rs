@@ -33,37 +33,101 @@ impl<'a> At<'a> {
         At { node: Some(root), path: String::new() }
     }
 
+    #[inline(never)]
     pub(super) fn key(&self, key: &str) -> At<'a> {
-        At { node: self.node.and_then(|node| node.get(key)), path: member(&self.path, key) }
+        At { node: self.below(key), path: member(&self.path, key) }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, At<'a>)> {
-        let entries = self.node.map_or(&[][..], Node::entries);
-        entries.iter().map(|(key, node)| (key.as_str(), At { node: Some(node), path: member(&self.path, key) }))
+    /// What stands under `key`; this and what follows of a key here needs no path, which is half of the work.
+    #[inline(never)]
+    pub(super) fn below(&self, key: &str) -> Option<&'a Node> {
+        self.node.and_then(|node| node.get(key))
     }
 
-    pub(super) fn items(&self) -> impl Iterator<Item = At<'a>> {
-        let items = self.node.map_or(&[][..], Node::items);
-        let path = &self.path;
-        items.iter().enumerate().map(move |(index, node)| At { node: Some(node), path: element(path, index) })
+    /// The text under `key`, trimmed; `None` when absent or blank.
+    #[inline(never)]
+    pub(super) fn word(&self, key: &str) -> Option<&'a str> {
+        said(self.below(key))
+    }
+
+    #[inline(never)]
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+        if let Some(Node::Bool(value)) = self.below(key) { *value } else { default }
+    }
+
+    /// The texts under `key`.
+    #[inline(never)]
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        texts(self.below(key))
+    }
+
+    /// The texts under `key`; `None` when it is absent.
+    #[inline(never)]
+    pub(super) fn list_if_any(&self, key: &str) -> Option<Vec<String>> {
+        let list = self.below(key)?;
+        matches!(list, Node::List(_)).then(|| texts(Some(list)))
+    }
+
+    pub(super) fn entries(&self) -> Entries<'_, 'a> {
+        Entries { at: self, next: 0 }
+    }
+
+    pub(super) fn items(&self) -> Items<'_, 'a> {
+        Items { at: self, next: 0 }
     }
 
     /// Text, trimmed; `None` when absent or blank.
     pub(super) fn text(&self) -> Option<&'a str> {
-        self.node.and_then(Node::text).map(str::trim).filter(|text| !text.is_empty())
+        said(self.node)
     }
+}
 
-    pub(super) fn texts(&self) -> Vec<String> {
-        self.items().filter_map(|item| item.node.and_then(Node::text)).map(str::to_owned).collect()
+#[inline(never)]
+fn said(node: Option<&Node>) -> Option<&str> {
+    node.and_then(Node::text).map(str::trim).filter(|text| !text.is_empty())
+}
+
+#[inline(never)]
+pub(super) fn texts(node: Option<&Node>) -> Vec<String> {
+    let mut texts = Vec::new();
+    for item in node.map_or(&[][..], Node::items) {
+        texts.extend(item.text().map(str::to_owned));
     }
+    texts
+}
 
-    /// A list of texts; `None` when the key is absent.
-    pub(super) fn texts_if_any(&self) -> Option<Vec<String>> {
-        matches!(self.node, Some(Node::List(_))).then(|| self.texts())
+/// The entries of an object, with their places.
+pub(super) struct Entries<'s, 'a> {
+    at: &'s At<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Entries<'_, 'a> {
+    type Item = (&'a str, At<'a>);
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, node) = self.at.node?.entries().get(self.next)?;
+        self.next += 1;
+        Some((key, At { node: Some(node), path: member(&self.at.path, key) }))
     }
+}
 
-    pub(super) fn bool(&self, default: bool) -> bool {
-        if let Some(Node::Bool(value)) = self.node { *value } else { default }
+/// The elements of a list, with their places.
+pub(super) struct Items<'s, 'a> {
+    at: &'s At<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Items<'_, 'a> {
+    type Item = At<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<At<'a>> {
+        let node = self.at.node?.items().get(self.next)?;
+        let path = element(&self.at.path, self.next);
+        self.next += 1;
+        Some(At { node: Some(node), path })
     }
 }
 
@@ -87,12 +151,12 @@ fn default(row: &Key) -> Option<i64> {
     if let Default::Number(number) = row.default { Some(number) } else { None }
 }
 
-/// The number at `at`, whose row is `key` of `tools.SECTION.*`; else the default there.
+/// The number under `key` at `at`, whose row is that of `tools.SECTION.*`; else the default there.
 #[inline(never)]
 pub(super) fn number_at(at: &At<'_>, section: &str, key: &str) -> i64 {
     let below = if section.contains('*') { "." } else { ".*." };
     let Some(row) = keys::row(&["tools.", section, below, key].concat()) else { return 0 };
-    match (at.node, row.kind) {
+    match (at.below(key), row.kind) {
         (Some(Node::Int(number)), Kind::Integer { min, max }) if (min..=max).contains(number) => *number,
         _ => default(&row).unwrap_or_default(),
     }
@@ -102,7 +166,7 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     let at = At::root(root).key("gateway");
     let auth = at.key("auth");
     let proxy = auth.key("trustedProxy");
-    let auth_mode = auth.key("mode").text().and_then(mode);
+    let auth_mode = auth.word("mode").and_then(mode);
     let custom_host = custom_host(&at.key("customBindHost"), findings);
     let mut secret = |key: &str, active: bool| {
         let at = auth.key(key);
@@ -116,10 +180,8 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     // With no mode either secret would choose it, so both are in use.
     let token = secret("token", matches!(auth_mode, None | Some(Mode::Token)));
     let password = secret("password", !matches!(auth_mode, Some(Mode::Token | Mode::None)));
-    let user_header = proxy.key("userHeader");
-    let user_header = user_header.text().and_then(|name| header(name, &user_header.path, findings));
-    let required = proxy.key("requiredHeaders");
-    let required_headers = required.items().filter_map(|item| header(item.text()?, &item.path, findings)).collect();
+    let user_header = header(&proxy.key("userHeader"), findings);
+    let required_headers = gather(&proxy.key("requiredHeaders"), header, findings);
     let count = |path: &str| usize::try_from(number(root, path)).unwrap_or(usize::MAX);
     Gateway {
         port: number_if_any(root, "gateway.port").and_then(|port| u16::try_from(port).ok()),
@@ -132,7 +194,7 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
         required_headers,
         hsts: hsts(&at.key("http").key("securityHeaders").key("strictTransportSecurity"), findings),
         handshake_timeout_ms: number(root, "gateway.handshakeTimeoutMs"),
-        tailscale: match at.key("tailscale").key("mode").text() {
+        tailscale: match at.key("tailscale").word("mode") {
             Some("funnel") => Tailscale::Funnel,
             Some("serve") => Tailscale::Serve,
             _ => Tailscale::Off,
@@ -169,13 +231,28 @@ fn custom_host(at: &At<'_>, findings: &mut Findings) -> Option<Ipv4Addr> {
     host
 }
 
+/// What `read` makes of each element.
+#[inline(never)]
+fn gather(
+    at: &At<'_>,
+    read: fn(&At<'_>, &mut Findings) -> Option<String>,
+    findings: &mut Findings,
+) -> Vec<String> {
+    let mut list = Vec::new();
+    for item in at.items() {
+        list.extend(read(&item, findings));
+    }
+    list
+}
+
 /// A field name, lower-case.
-fn header(name: &str, path: &str, findings: &mut Findings) -> Option<String> {
+fn header(at: &At<'_>, findings: &mut Findings) -> Option<String> {
+    let name = at.text()?;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.bytes().all(token) {
         return Some(name.to_ascii_lowercase());
     }
-    findings.error(path, "expected the name of an HTTP field, such as X-Forwarded-User");
+    findings.error(&at.path, "expected the name of an HTTP field, such as X-Forwarded-User");
     None
 }
 
@@ -191,14 +268,18 @@ fn hsts(at: &At<'_>, findings: &mut Findings) -> Option<String> {
 fn auth(root: &Node, gateway: &Gateway, findings: &mut Findings) -> Auth {
     let at = At::root(root).key("gateway");
     let proxy = at.key("auth").key("trustedProxy");
+    let mut proxies = Vec::new();
+    for item in at.key("trustedProxies").items() {
+        proxies.extend(proxy_net(&item, findings));
+    }
     Auth {
         mode: gateway.auth_mode.unwrap_or_default(),
         token: None,
         password: None,
-        proxies: at.key("trustedProxies").items().filter_map(|item| proxy_net(&item, findings)).collect(),
-        allow_users: proxy.key("allowUsers").texts(),
-        allow_loopback: proxy.key("allowLoopback").bool(false),
-        allow_real_ip_fallback: at.key("allowRealIpFallback").bool(false),
+        proxies,
+        allow_users: proxy.list("allowUsers"),
+        allow_loopback: proxy.flag("allowLoopback", false),
+        allow_real_ip_fallback: at.flag("allowRealIpFallback", false),
         rate: rate(root, &at.key("auth").key("rateLimit")),
     }
 }
@@ -211,7 +292,7 @@ fn rate(root: &Node, at: &At<'_>) -> Option<Rule> {
         max_attempts: number(root, "gateway.auth.rateLimit.maxAttempts"),
         window: Duration::from_millis(number(root, "gateway.auth.rateLimit.windowMs").into()),
         lockout: Duration::from_millis(number(root, "gateway.auth.rateLimit.lockoutMs").into()),
-        exempt_loopback: at.key("exemptLoopback").bool(true),
+        exempt_loopback: at.flag("exemptLoopback", true),
     })
 }
 
@@ -236,9 +317,9 @@ fn names(root: &Node, findings: &mut Findings) -> Names {
     let ui = at.key("controlUi");
     Names {
         any_literal: false,
-        hosts: at.key("hosts").items().filter_map(|item| host(&item, findings)).collect(),
-        origins: ui.key("allowedOrigins").items().filter_map(|item| origin(&item, findings)).collect(),
-        host_origin_fallback: ui.key("dangerouslyAllowHostHeaderOriginFallback").bool(false),
+        hosts: gather(&at.key("hosts"), host, findings),
+        origins: gather(&ui.key("allowedOrigins"), origin, findings),
+        host_origin_fallback: ui.flag("dangerouslyAllowHostHeaderOriginFallback", false),
     }
 }
 

@@ -244,10 +244,12 @@ pub fn bind(word: &str, host: Option<Ipv4Addr>) -> Result<Bind, String> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
+    #[inline(never)]
     fn error(&mut self, path: &str, message: &str) {
         self.0.push(finding(Level::Error, path, message));
     }
 
+    #[inline(never)]
     fn warn(&mut self, path: &str, message: &str) {
         self.0.push(finding(Level::Warning, path, message));
     }

@@ -18,8 +18,8 @@ pub(super) fn policy(root: &Node, findings: &mut Findings) -> Policy {
             .and_then(|depth| u32::try_from(depth).ok()),
         subagents: lists(&tools.key("subagents").key("tools"), findings),
         channels: channels(&at.key("channels"), findings),
-        http_allow: door.key("allow").texts(),
-        http_deny: door.key("deny").texts(),
+        http_allow: door.list("allow"),
+        http_deny: door.list("deny"),
         session: session(&at.key("session"), findings),
         groups: Vec::new(),
         http_deny_more: Vec::new(),
@@ -38,7 +38,7 @@ fn level(at: &At<'_>, findings: &mut Findings) -> Level {
 }
 
 fn profile(at: &At<'_>) -> Option<Profile> {
-    match at.key("profile").text()? {
+    match at.word("profile")? {
         "coding" => Some(Profile::Coding),
         "full" => Some(Profile::Full),
         "messaging" => Some(Profile::Messaging),
@@ -49,9 +49,9 @@ fn profile(at: &At<'_>) -> Option<Profile> {
 
 fn lists(at: &At<'_>, findings: &mut Findings) -> Lists {
     let lists = Lists {
-        allow: at.key("allow").texts_if_any(),
-        also_allow: at.key("alsoAllow").texts_if_any(),
-        deny: at.key("deny").texts(),
+        allow: at.list_if_any("allow"),
+        also_allow: at.list_if_any("alsoAllow"),
+        deny: at.list("deny"),
     };
     let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     // An empty list restricts nothing, so the reference lets it stand beside the other.
@@ -81,14 +81,14 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
         if agents.iter().any(|agent| agent.id == id) {
             findings.warn(&written.path, &format!("the id {} is taken; only the first entry counts", quoted(&id)));
         }
-        let default = item.key("default").bool(false);
+        let default = item.flag("default", false);
         if default && agents.iter().any(|agent| agent.default) {
             findings.warn(&member(&item.path, "default"), "another agent is the default already; the first one counts");
         }
         agents.push(Agent {
             id,
             default,
-            name: item.key("name").text().map(str::to_owned),
+            name: item.word("name").map(str::to_owned),
             model: model(&item.key("model")),
             tools: level(&item.key("tools"), findings),
         });
@@ -98,7 +98,7 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
 
 fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
     let main = at.key("mainKey");
-    let main_key = main.text().map(str::to_lowercase).filter(|key| key != "main");
+    let main_key = main.text().map(lower).filter(|key| key != "main");
     let main_key = main_key.filter(|key| {
         // A colon would make the main session look like one of another kind, a subagent's for instance.
         let fits = !key.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control());
@@ -107,7 +107,21 @@ fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
         }
         fits
     });
-    SessionRule { global: at.key("scope").text() == Some("global"), main_key }
+    SessionRule { global: at.word("scope") == Some("global"), main_key }
+}
+
+/// `text` in lower case. The standard library's own way to it is vector code of 3 KiB.
+fn lower(text: &str) -> String {
+    let mut lower = String::new();
+    for (at, c) in text.char_indices() {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + c.len_utf8()..).unwrap_or_default());
+        match c {
+            // At the end of a word this letter has another form.
+            'Σ' if before.ends_with(char::is_alphabetic) && !after.starts_with(char::is_alphabetic) => lower.push('ς'),
+            _ => lower.extend(c.to_lowercase()),
+        }
+    }
+    lower
 }
 
 fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
@@ -124,7 +138,7 @@ fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
             if accounts.iter().any(|(own, _)| *own == account) {
                 findings.warn(&item.path, "this account is written twice in different case; the first one counts");
             }
-            if item.key("groups").node.is_some() {
+            if item.below("groups").is_some() {
                 accounts.push((account, groups(&item.key("groups"), findings)));
             }
         }
@@ -156,6 +170,13 @@ fn groups(at: &At<'_>, findings: &mut Findings) -> Vec<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lower_case() {
+        for text in ["", "Main", "ÄÖ İ", "ΣΑΣ ΣΑ-ΣΣ Σ", "ΌΣΟΣ", "Ǆ1ẞ"] {
+            assert_eq!(lower(text), text.to_lowercase());
+        }
+    }
 
     #[test]
     fn agent_ids() {

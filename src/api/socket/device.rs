@@ -74,32 +74,26 @@ pub(super) enum Flaw {
 impl Flaw {
     /// The message, the detail code, the detail's reason and the log's word. Source: contract ws.md §2.6.
     pub fn words(self) -> [&'static str; 4] {
-        match self {
+        let words = match self {
             Flaw::Id => {
-                let code = "DEVICE_AUTH_DEVICE_ID_MISMATCH";
-                ["device identity mismatch", code, "device-id-mismatch", "device_id_mismatch"]
+                "device identity mismatch|DEVICE_AUTH_DEVICE_ID_MISMATCH|device-id-mismatch|device_id_mismatch"
             }
-            Flaw::Key => {
-                let code = "DEVICE_AUTH_PUBLIC_KEY_INVALID";
-                ["device public key invalid", code, "device-public-key", "device_key_invalid"]
-            }
+            Flaw::Key => "device public key invalid|DEVICE_AUTH_PUBLIC_KEY_INVALID|device-public-key|device_key_invalid",
             Flaw::NonceMissing => {
-                let code = "DEVICE_AUTH_NONCE_REQUIRED";
-                ["device nonce required", code, "device-nonce-missing", "device_nonce_missing"]
+                "device nonce required|DEVICE_AUTH_NONCE_REQUIRED|device-nonce-missing|device_nonce_missing"
             }
             Flaw::Nonce => {
-                let code = "DEVICE_AUTH_NONCE_MISMATCH";
-                ["device nonce mismatch", code, "device-nonce-mismatch", "device_nonce_mismatch"]
+                "device nonce mismatch|DEVICE_AUTH_NONCE_MISMATCH|device-nonce-mismatch|device_nonce_mismatch"
             }
             Flaw::Signature => {
-                let code = "DEVICE_AUTH_SIGNATURE_INVALID";
-                ["device signature invalid", code, "device-signature", "device_signature_invalid"]
+                "device signature invalid|DEVICE_AUTH_SIGNATURE_INVALID|device-signature|device_signature_invalid"
             }
             Flaw::Stale => {
-                let code = "DEVICE_AUTH_SIGNATURE_EXPIRED";
-                ["device signature expired", code, "device-signature-stale", "device_signature_stale"]
+                "device signature expired|DEVICE_AUTH_SIGNATURE_EXPIRED|device-signature-stale|device_signature_stale"
             }
-        }
+        };
+        let mut words = words.split('|');
+        [(); 4].map(|()| words.next().unwrap_or_default())
     }
 }
 
@@ -151,8 +145,11 @@ fn key(text: &str) -> Option<Vec<u8>> {
     if !text.contains("-----BEGIN") {
         return base64::decode(text.trim());
     }
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
-    Some(base64::decode(&lines.collect::<String>())?.strip_prefix(&INFO)?.to_vec())
+    let mut lines = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with("-----")) {
+        lines.push_str(line);
+    }
+    Some(base64::decode(&lines)?.strip_prefix(&INFO)?.to_vec())
 }
 
 #[cfg(test)]
