@@ -221,8 +221,8 @@ impl Walk<'_> {
             return;
         }
         let served = keys::children(pattern);
-        let known = served.iter().copied().chain(foreign::names(pattern)).filter(|own| *own != "*");
-        let hint = match nearest(key, known) {
+        let mut known = served.iter().copied().chain(foreign::names(pattern)).filter(|own| *own != "*");
+        let hint = match nearest(key, &mut known) {
             Some(own) => format!("; did you mean \"{own}\"?"),
             None if served.len() <= 12 => format!("; known here: {}", served.join(", ")),
             None => String::new(),
@@ -279,7 +279,7 @@ impl Walk<'_> {
         };
         self.substitute.text(text, path, self.findings);
         if !words.contains(&text.as_str()) {
-            let meant = nearest(text, words.iter().copied());
+            let meant = nearest(text, &mut words.iter().copied());
             let meant = meant.map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
             let allowed = words.join(", ");
             self.findings.error(path, &format!("{} is not one of {allowed}{meant}", quoted(text)));

@@ -22,6 +22,7 @@ use crate::tool::template::Template;
 use crate::tool::{Declared, Rlimits, Tier, is_taken};
 
 /// Everything that is declared, sorted by name. Secrets that lie elsewhere go into `held`.
+#[inline(never)]
 pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings: &mut Findings) -> Vec<Rc<Declared>> {
     let tools = At::root(root).key("tools");
     let mut declared: Vec<Rc<Declared>> = Vec::new();
@@ -55,6 +56,7 @@ struct Place<'p> {
     section: &'static str,
 }
 
+#[inline(never)]
 fn tool(
     name: &str,
     at: &At<'_>,
@@ -93,6 +95,7 @@ fn tool(
     })
 }
 
+#[inline(never)]
 fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<String> {
     let text = at.word(key);
     if text.is_none() {
@@ -102,6 +105,7 @@ fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<Stri
 }
 
 /// The parameters, and which of them every call must name.
+#[inline(never)]
 fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
     let mut fields = Vec::new();
     for (name, at) in at.key("parameters").entries() {
@@ -134,6 +138,7 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
 }
 
 /// The type that a parameter has: the one it names, else that of the first value of its `enum`.
+#[inline(never)]
 fn kind(at: &At<'_>) -> Type {
     match at.word("type") {
         Some(word) => {
@@ -150,6 +155,7 @@ fn kind(at: &At<'_>) -> Type {
 }
 
 /// One parameter.
+#[inline(never)]
 fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
     let kind = kind(at);
     let foreign: &[&str] = match kind {
@@ -200,6 +206,7 @@ fn value(field: &Field, at: &At<'_>, findings: &mut Findings) -> Option<Value> {
     field.value(&json).map_err(|wrong| findings.error(&at.path, &wrong)).ok()
 }
 
+#[inline(never)]
 fn choices(field: &Field, at: &At<'_>, findings: &mut Findings) -> Vec<Value> {
     match at.node {
         None => {}
@@ -216,6 +223,7 @@ fn choices(field: &Field, at: &At<'_>, findings: &mut Findings) -> Vec<Value> {
     Vec::new()
 }
 
+#[inline(never)]
 fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<Pattern> {
     let compiled = match at.node? {
         Node::Text(text) => Pattern::compile(text),
@@ -266,6 +274,7 @@ impl Reader<'_> {
         })
     }
 
+    #[inline(never)]
     fn command(&mut self) -> Option<Command> {
         let argv = self.argv()?;
         let at = self.at;
@@ -296,6 +305,7 @@ impl Reader<'_> {
         })
     }
 
+    #[inline(never)]
     fn argv(&mut self) -> Option<Vec<Template>> {
         let at = self.at.key("argv");
         let mut argv = Vec::new();
@@ -319,6 +329,7 @@ impl Reader<'_> {
     }
 
     /// Says what becomes of an argument whose value may be absent: it is the operator's command that changes.
+    #[inline(never)]
     fn optional(&mut self, template: &Template, before: &[Template], path: &str) {
         let Some(field) = self.may_be_absent(template) else { return };
         let option = before.last().and_then(Template::literal).filter(|text| text.starts_with('-') && *text != "--");
@@ -333,6 +344,7 @@ impl Reader<'_> {
         template.values().find_map(absent).map(|field| field.name.as_str())
     }
 
+    #[inline(never)]
     fn environment(&mut self) -> Vec<(String, command::Value)> {
         let mut env = Vec::new();
         for (name, at) in self.at.key("env").entries() {
@@ -362,6 +374,7 @@ impl Reader<'_> {
         secrets::hold(at.node?, &at.path, self.kept, self.root, self.held, self.findings)
     }
 
+    #[inline(never)]
     fn service(&mut self) -> Option<Service> {
         let at = self.at;
         let url = at.key("url");
@@ -407,6 +420,7 @@ impl Reader<'_> {
     }
 
     /// The header fields.
+    #[inline(never)]
     fn lines(&mut self) -> Vec<(String, FieldValue)> {
         /// What the client says by itself.
         const OURS: [&str; 8] =
@@ -431,6 +445,7 @@ impl Reader<'_> {
         lines
     }
 
+    #[inline(never)]
     fn body(&mut self, method: &str) -> Body {
         let at = self.at.key("body");
         match at.node {
@@ -464,6 +479,7 @@ impl Reader<'_> {
     }
 
     /// A parameter that goes nowhere is a slip, unless the program reads all of them.
+    #[inline(never)]
     fn unused(&mut self, work: &Work) {
         let mut used = vec![false; self.fields.len()];
         let mut mark = |template: &Template| {
@@ -510,6 +526,7 @@ fn walk(tree: &Tree, mark: &mut dyn FnMut(&Template)) {
     }
 }
 
+#[inline(never)]
 fn output(at: &At<'_>) -> Output {
     match at.word("output") {
         Some("json") => Output::Json,

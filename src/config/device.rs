@@ -67,6 +67,7 @@ const fn v6(s: [u16; 8], prefix: u8) -> Net {
 }
 
 /// Every target that the document names, and the secrets among them, whose places are still empty.
+#[inline(never)]
 pub(super) fn targets(root: &Node, kept: &[String], findings: &mut Findings) -> (Targets, Vec<Held>) {
     let mut reader = Reader { root, kept, named: Vec::new(), held: Vec::new(), findings };
     reader.named = texts(reader.at("service_restart.units").node);
@@ -211,6 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn sleepers(&mut self) -> Vec<Sleeper> {
         let mut sleepers = Vec::new();
         for (name, at) in self.at("wake_on_lan.hosts").entries() {
@@ -228,6 +230,7 @@ impl<'a> Reader<'a> {
         sleepers
     }
 
+    #[inline(never)]
     fn mac(&mut self, at: &At<'_>) -> Option<[u8; 6]> {
         let text = self.text(at)?;
         let Some(mac) = hardware_address(text) else {
@@ -241,6 +244,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn lines(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         for (name, at) in self.at("gpio.lines").entries() {
@@ -268,6 +272,7 @@ impl<'a> Reader<'a> {
         lines
     }
 
+    #[inline(never)]
     fn place(&mut self, at: &At<'_>) -> Option<Place> {
         if let Some(Node::Int(offset)) = at.node {
             return u32::try_from(*offset).ok().map(Place::Offset);
@@ -279,6 +284,7 @@ impl<'a> Reader<'a> {
         Some(Place::Named(text.to_owned()))
     }
 
+    #[inline(never)]
     fn networks(&mut self) -> Vec<Net> {
         let mut nets = Vec::new();
         for item in self.at("net.allow").items() {
@@ -299,6 +305,7 @@ impl<'a> Reader<'a> {
         nets
     }
 
+    #[inline(never)]
     fn broker(&mut self) -> Option<Broker> {
         let Some(Node::Map(_)) = self.at("mqtt_publish").node else { return None };
         let address = self.broker_address();
@@ -313,6 +320,7 @@ impl<'a> Reader<'a> {
         Some(Broker { host, port, username, password, topics })
     }
 
+    #[inline(never)]
     fn broker_address(&mut self) -> Option<(String, u16)> {
         let at = &self.at("mqtt_publish.broker");
         let text = self.text(at)?.to_ascii_lowercase();
@@ -350,6 +358,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline(never)]
     fn home(&mut self) -> Option<Home> {
         let Some(Node::Map(_)) = self.at("home_assistant").node else { return None };
         let address = self.home_address();
@@ -360,6 +369,7 @@ impl<'a> Reader<'a> {
         Some(Home { host, port, token, allow })
     }
 
+    #[inline(never)]
     fn home_address(&mut self) -> Option<(String, u16)> {
         let at = &self.at("home_assistant.url");
         let text = self.text(at)?.to_ascii_lowercase();

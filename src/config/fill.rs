@@ -162,6 +162,7 @@ pub(super) fn number_at(at: &At<'_>, section: &str, key: &str) -> i64 {
     }
 }
 
+#[inline(never)]
 fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     let at = At::root(root).key("gateway");
     let auth = at.key("auth");
@@ -210,6 +211,7 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     }
 }
 
+#[inline(never)]
 fn listen(at: &At<'_>, host: Option<Ipv4Addr>, findings: &mut Findings) -> Bind {
     let Some(word) = at.text() else { return Bind::default() };
     bind(word, host).unwrap_or_else(|message| {
@@ -221,6 +223,7 @@ fn listen(at: &At<'_>, host: Option<Ipv4Addr>, findings: &mut Findings) -> Bind 
     })
 }
 
+#[inline(never)]
 fn custom_host(at: &At<'_>, findings: &mut Findings) -> Option<Ipv4Addr> {
     let text = at.text()?;
     let host = text.parse().ok();
@@ -265,6 +268,7 @@ fn hsts(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     None
 }
 
+#[inline(never)]
 fn auth(root: &Node, gateway: &Gateway, findings: &mut Findings) -> Auth {
     let at = At::root(root).key("gateway");
     let proxy = at.key("auth").key("trustedProxy");
@@ -284,6 +288,7 @@ fn auth(root: &Node, gateway: &Gateway, findings: &mut Findings) -> Auth {
     }
 }
 
+#[inline(never)]
 fn rate(root: &Node, at: &At<'_>) -> Option<Rule> {
     if at.node == Some(&Node::Bool(false)) {
         return None;
@@ -296,6 +301,7 @@ fn rate(root: &Node, at: &At<'_>) -> Option<Rule> {
     })
 }
 
+#[inline(never)]
 fn proxy_net(at: &At<'_>, findings: &mut Findings) -> Option<Net> {
     let text = at.node?.text()?;
     let net = Net::parse(text);
@@ -312,6 +318,7 @@ fn proxy_net(at: &At<'_>, findings: &mut Findings) -> Option<Net> {
     net
 }
 
+#[inline(never)]
 fn names(root: &Node, findings: &mut Findings) -> Names {
     let at = At::root(root).key("gateway");
     let ui = at.key("controlUi");

@@ -103,7 +103,7 @@ pub(super) fn channel(key: &str) -> Option<&'static str> {
 
 /// The channel whose id is nearest to a misspelt one.
 pub(super) fn nearest_channel(key: &str) -> Option<&'static str> {
-    nearest(key, CHANNELS.split_whitespace())
+    nearest(key, &mut CHANNELS.split_whitespace())
 }
 
 #[cfg(test)]

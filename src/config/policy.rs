@@ -7,6 +7,7 @@ use crate::gate::policy::{Agent, Channel, Group, Level, Lists, Policy, Profile, 
 use crate::gate::session::agent_id;
 
 /// Every rule that the document holds; what follows from the tool table stays empty.
+#[inline(never)]
 pub(super) fn policy(root: &Node, findings: &mut Findings) -> Policy {
     let at = At::root(root);
     let (tools, agents, door) = (at.key("tools"), at.key("agents"), at.key("gateway").key("tools"));
@@ -27,6 +28,7 @@ pub(super) fn policy(root: &Node, findings: &mut Findings) -> Policy {
     }
 }
 
+#[inline(never)]
 fn level(at: &At<'_>, findings: &mut Findings) -> Level {
     let provider = |(key, at): (&str, At<'_>)| Provider {
         key: key.to_owned(),
@@ -37,6 +39,7 @@ fn level(at: &At<'_>, findings: &mut Findings) -> Level {
     Level { profile: profile(at), lists: lists(at, findings), by_provider }
 }
 
+#[inline(never)]
 fn profile(at: &At<'_>) -> Option<Profile> {
     match at.word("profile")? {
         "coding" => Some(Profile::Coding),
@@ -47,6 +50,7 @@ fn profile(at: &At<'_>) -> Option<Profile> {
     }
 }
 
+#[inline(never)]
 fn lists(at: &At<'_>, findings: &mut Findings) -> Lists {
     let lists = Lists {
         allow: at.list_if_any("allow"),
@@ -62,10 +66,12 @@ fn lists(at: &At<'_>, findings: &mut Findings) -> Lists {
     lists
 }
 
+#[inline(never)]
 fn model(at: &At<'_>) -> Option<String> {
     at.text().or_else(|| at.node?.get("primary")?.text()).map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
+#[inline(never)]
 fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::new();
     for item in at.items() {
@@ -96,6 +102,7 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
     agents
 }
 
+#[inline(never)]
 fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
     let main = at.key("mainKey");
     let main_key = main.text().map(lower).filter(|key| key != "main");
@@ -111,6 +118,7 @@ fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
 }
 
 /// `text` in lower case. The standard library's own way to it is vector code of 3 KiB.
+#[inline(never)]
 fn lower(text: &str) -> String {
     let mut lower = String::new();
     for (at, c) in text.char_indices() {
@@ -124,6 +132,7 @@ fn lower(text: &str) -> String {
     lower
 }
 
+#[inline(never)]
 fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
     let mut channels: Vec<Channel> = Vec::new();
     for (key, item) in at.entries() {
@@ -147,6 +156,7 @@ fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
     channels
 }
 
+#[inline(never)]
 fn groups(at: &At<'_>, findings: &mut Findings) -> Vec<Group> {
     let mut groups = Vec::new();
     for (id, item) in at.entries() {

@@ -76,6 +76,7 @@ pub(super) fn hold(
     Some(place)
 }
 
+#[inline(never)]
 fn plain(text: &str, path: &str, findings: &mut Findings) -> Option<SecretRef> {
     if sample(text) {
         findings.error(path, "this is a sample value, not a secret; replace it by a random one");
@@ -92,11 +93,12 @@ fn plain(text: &str, path: &str, findings: &mut Findings) -> Option<SecretRef> {
     secret.map(SecretRef::Text)
 }
 
+#[inline(never)]
 fn referred(node: &Node, path: &str, findings: &mut Findings) -> Option<SecretRef> {
     let prefix = field(node, "prefix", path, findings);
     for (key, _) in node.entries() {
         if !["env", "file", "prefix"].contains(&key.as_str()) {
-            let hint = nearest(key, ["env", "file", "prefix", "source"]);
+            let hint = nearest(key, &mut ["env", "file", "prefix", "source"].into_iter());
             let hint =
                 hint.map_or("; known here: env, file, prefix".to_owned(), |own| format!("; did you mean \"{own}\"?"));
             findings.error(&member(path, key), &format!("unknown key {}{hint}", quoted(key)));
@@ -113,6 +115,7 @@ fn referred(node: &Node, path: &str, findings: &mut Findings) -> Option<SecretRe
 }
 
 /// The reference's own form: `{source, provider, id}`.
+#[inline(never)]
 fn sourced(node: &Node, path: &str, root: &Node, findings: &mut Findings) -> Option<SecretRef> {
     let source = field(node, "source", path, findings)?;
     let at = member(path, "source");

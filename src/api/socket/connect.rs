@@ -181,6 +181,7 @@ impl Client {
 }
 
 /// Judges the parameters of `connect`.
+#[inline(never)]
 pub(super) fn connect(
     start: &Start,
     params: Option<&serde_json::value::RawValue>,
@@ -231,6 +232,7 @@ pub(super) fn connect(
 /// # Errors
 /// `PROTOCOL_MISMATCH`, with the details of both versions: one reads `expectedProtocol`, and its node falls back to 3
 /// when it says 3. Source: contract ws.md §2.3.
+#[inline(never)]
 fn protocol(min: i64, max: i64) -> Result<u8, Box<Refused>> {
     let spoken = max.min(PROTOCOLS.1);
     if spoken >= min.max(PROTOCOLS.0) {
@@ -246,6 +248,7 @@ fn protocol(min: i64, max: i64) -> Result<u8, Box<Refused>> {
     Err(Box::new(Refused { flop, close: 1002, word: "protocol_mismatch" }))
 }
 
+#[inline(never)]
 fn device(values: Values<'_>) -> Device {
     let text = |name| values.words(name);
     let signed_at = values.integer("signedAt").and_then(|at| u64::try_from(at).ok()).unwrap_or_default();
@@ -305,6 +308,7 @@ impl Secrets {
     }
 }
 
+#[inline(never)]
 fn admit(
     start: &Start,
     secrets: &Secrets,
@@ -319,6 +323,7 @@ fn admit(
 }
 
 /// What presence tells of the client. Source: contract ws.md §4.3.
+#[inline(never)]
 fn entry(
     start: &Start,
     about: &Values<'_>,
@@ -329,13 +334,16 @@ fn entry(
 ) -> Entry {
     let text = |name| about.words(name);
     let instance = text("instanceId");
-    let key = [device, &instance, &start.connection].into_iter().find(|key| !key.trim().is_empty()).unwrap_or_default();
+    let mut key: &str = &start.connection;
+    for own in [instance.as_str(), device] {
+        key = if own.trim().is_empty() { key } else { own };
+    }
     let host = about.text("displayName").unwrap_or_else(|| text("id"));
     let mut entry = Entry::new(key);
     entry.set("host", &host);
     entry.set("deviceId", device);
     entry.set("instanceId", &instance);
-    for name in ["version", "platform", "deviceFamily", "modelIdentifier", "mode"] {
+    for name in &["version", "platform", "deviceFamily", "modelIdentifier", "mode"] {
         entry.set(name, &text(name));
     }
     if !scene.gate.borrow().direct_local(&start.claims.ask(None)) {

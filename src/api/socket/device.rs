@@ -73,6 +73,7 @@ pub(super) enum Flaw {
 
 impl Flaw {
     /// The message, the detail code, the detail's reason and the log's word. Source: contract ws.md §2.6.
+    #[inline(never)]
     pub fn words(self) -> [&'static str; 4] {
         let words = match self {
             Flaw::Id => {
@@ -104,6 +105,7 @@ impl Device {
     ///
     /// # Errors
     /// What is wrong.
+    #[inline(never)]
     pub fn verify(&self, signed: &Signed<'_>, challenge: &Challenge<'_>) -> Result<(), Flaw> {
         let key = key(&self.key).ok_or(Flaw::Key)?;
         if hex(&hmac_sha256::Hash::hash(&key)) != self.id {
@@ -128,6 +130,7 @@ impl Device {
     }
 
     /// What the second version of the signed text says after its name; the third begins with the same.
+    #[inline(never)]
     fn common(&self, signed: &Signed<'_>, nonce: &str) -> String {
         let (scopes, at) = (signed.scopes.join(","), self.signed_at.to_string());
         let parts = ["", &self.id, signed.client, signed.mode, signed.role, &scopes, &at, signed.token, nonce];
@@ -136,6 +139,7 @@ impl Device {
 }
 
 /// The bytes of a key: of any length, so that the id can be judged before the key is.
+#[inline(never)]
 fn key(text: &str) -> Option<Vec<u8>> {
     /// What stands before the key itself in its PEM form. Source: RFC 8410 §4.
     const INFO: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];

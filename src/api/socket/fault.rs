@@ -58,6 +58,7 @@ impl Refused {
     }
 
     /// A node without a device.
+    #[inline(never)]
     pub fn no_device() -> Box<Refused> {
         let details = details("DEVICE_IDENTITY_REQUIRED", None);
         let mut refused = Refused::detailed("device identity required", details, "device_missing");
@@ -74,6 +75,7 @@ impl Refused {
     /// The gate's denial in the words that clients know. `device` says whether a device block came.
     ///
     /// A device's or a bootstrap token never opens anything here, so it is what is wrong where nothing else was sent.
+    #[inline(never)]
     pub fn denied(deny: Deny, mode: Mode, secrets: &Secrets, client: &Client, device: bool) -> Box<Refused> {
         let token = mode == Mode::Token;
         let silent = matches!(deny, Deny::CredentialMissing | Deny::ProxyRefused);
