@@ -32,14 +32,14 @@ pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings
                 continue;
             }
             if is_taken(name) {
-                findings.error(&at.path, &[name, " is the name of another tool; choose your own"].concat());
+                findings.wrong(&at.path, &[name, " is the name of another tool; choose your own"]);
             } else if declared.iter().any(|other| other.name == name) {
                 findings.error(&at.path, "a command and a service may not share a name");
             } else if declared.len() >= TOOLS_DECLARED {
                 findings.error(&at.path, &format!("more than {TOOLS_DECLARED} tools are declared"));
                 break;
             } else if let Some(tool) = tool(name, &at, Place { root, kept, section }, held, findings) {
-                let at = declared.iter().position(|other| other.name > tool.name).unwrap_or(declared.len());
+                let at = declared.partition_point(|other: &Rc<Declared>| other.name <= tool.name);
                 declared.insert(at, Rc::new(tool));
             }
         }
@@ -125,7 +125,7 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
         let name = item.node.and_then(Node::text).unwrap_or_default();
         match fields.iter_mut().find(|field| field.name == name) {
             Some(field) => field.required = true,
-            None => findings.error(&item.path, &[&quoted(name), " is none of the parameters"].concat()),
+            None => findings.wrong(&item.path, &[&quoted(name), " is none of the parameters"]),
         }
     }
     for field in &fields {
@@ -164,7 +164,7 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
         Type::String => &["minimum", "maximum"],
     };
     for key in foreign.iter().filter(|key| at.below(key).is_some()) {
-        findings.error(&member(&at.path, key), &["means nothing for type ", kind.word()].concat());
+        findings.wrong(&member(&at.path, key), &["means nothing for type ", kind.word()]);
     }
     let length = |key: &str, usual: usize| match at.below(key) {
         Some(Node::Int(number)) => usize::try_from(*number).unwrap_or(usual),
@@ -258,7 +258,7 @@ struct Reader<'r> {
     findings: &'r mut Findings,
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
     #[inline(never)]
     fn template(&mut self, text: &str, path: &str) -> Template {
         Template::parse(text, self.fields).unwrap_or_else(|name| {
@@ -269,7 +269,7 @@ impl Reader<'_> {
                 &name,
                 "}} for the text itself",
             ];
-            self.findings.error(path, &text.concat());
+            self.findings.wrong(path, &text);
             Template::default()
         })
     }
@@ -339,8 +339,9 @@ impl Reader<'_> {
     }
 
     #[inline(never)]
-    fn may_be_absent(&self, template: &Template) -> Option<&str> {
-        let absent = |at: usize| self.fields.get(at).filter(|field| !field.required && field.default.is_none());
+    fn may_be_absent(&self, template: &Template) -> Option<&'r str> {
+        let fields = self.fields;
+        let absent = |at: usize| fields.get(at).filter(|field| !field.required && field.default.is_none());
         template.values().find_map(absent).map(|field| field.name.as_str())
     }
 
@@ -396,8 +397,8 @@ impl Reader<'_> {
         }
         let path = self.template(path, &url.path);
         if let Some(name) = self.may_be_absent(&path) {
-            let text = [name, " stands in the path: name it in required, or give it a default"].concat();
-            self.findings.error(&url.path, &text);
+            let text = [name, " stands in the path: name it in required, or give it a default"];
+            self.findings.wrong(&url.path, &text);
         }
         let mut parts = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -457,8 +458,8 @@ impl Reader<'_> {
             Some(Node::Text(text)) => {
                 let template = self.template(text, &at.path);
                 if let Some(name) = self.may_be_absent(&template) {
-                    let text = [name, " stands in the text: name it in required, or give it a default"].concat();
-                    self.findings.error(&at.path, &text);
+                    let text = [name, " stands in the text: name it in required, or give it a default"];
+                    self.findings.wrong(&at.path, &text);
                 }
                 Body::Text(template)
             }
@@ -469,10 +470,19 @@ impl Reader<'_> {
     fn tree(&mut self, node: &Node, path: &str) -> Tree {
         match node {
             Node::Text(text) => Tree::Text(self.template(text, path)),
-            Node::List(items) => Tree::List(items.iter().map(|item| self.tree(item, path)).collect()),
+            Node::List(items) => {
+                let mut list = Vec::new();
+                for item in items {
+                    list.push(self.tree(item, path));
+                }
+                Tree::List(list)
+            }
             Node::Map(entries) => {
-                let entry = |(key, node): &(String, Node)| (key.clone(), self.tree(node, &member(path, key)));
-                Tree::Map(entries.iter().map(entry).collect())
+                let mut map = Vec::new();
+                for (key, node) in entries {
+                    map.push((key.clone(), self.tree(node, &member(path, key))));
+                }
+                Tree::Map(map)
             }
             other => Tree::Literal(serde_json::to_string(other).unwrap_or_else(|_| "null".into())),
         }

@@ -290,9 +290,8 @@ impl<'a> Reader<'a> {
         for item in self.at("net.allow").items() {
             let Some(text) = self.text(&item) else { continue };
             let Some(net) = Net::parse(text) else {
-                let message =
-                    [quoted(text).as_str(), " is no address and no CIDR block, such as 192.168.1.0/24"].concat();
-                self.findings.error(&item.path, &message);
+                let message = [&quoted(text), " is no address and no CIDR block, such as 192.168.1.0/24"];
+                self.findings.wrong(&item.path, &message);
                 continue;
             };
             if net.prefix == 0 {

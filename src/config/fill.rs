@@ -228,8 +228,7 @@ fn custom_host(at: &At<'_>, findings: &mut Findings) -> Option<Ipv4Addr> {
     let text = at.text()?;
     let host = text.parse().ok();
     if host.is_none() {
-        let message = format!("expected an IPv4 address such as 192.168.1.5, got {}", quoted(text));
-        findings.error(&at.path, &message);
+        findings.wrong(&at.path, &["expected an IPv4 address such as 192.168.1.5, got ", &quoted(text)]);
     }
     host
 }
@@ -307,7 +306,7 @@ fn proxy_net(at: &At<'_>, findings: &mut Findings) -> Option<Net> {
     let net = Net::parse(text);
     match net {
         None => {
-            let message = format!("{} is no address and no CIDR block, so it never matches", quoted(text));
+            let message = [&quoted(text), " is no address and no CIDR block, so it never matches"].concat();
             findings.warn(&at.path, &message);
         }
         Some(Net { prefix: 0, .. }) => {
@@ -350,7 +349,7 @@ fn origin(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     let text = at.node?.text()?.trim().to_ascii_lowercase();
     let rest = text.split_once("://").map(|(_, rest)| rest);
     if text != "*" && !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' '])) {
-        let message = format!("{} never matches; write scheme://host or scheme://host:port", quoted(&text));
+        let message = [&quoted(&text), " never matches; write scheme://host or scheme://host:port"].concat();
         findings.warn(&at.path, &message);
     }
     Some(text)

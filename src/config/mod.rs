@@ -249,6 +249,12 @@ impl Findings {
         self.0.push(finding(Level::Error, path, message));
     }
 
+    /// The same of a message that is put together.
+    #[inline(never)]
+    fn wrong(&mut self, path: &str, parts: &[&str]) {
+        self.error(path, &parts.concat());
+    }
+
     #[inline(never)]
     fn warn(&mut self, path: &str, message: &str) {
         self.0.push(finding(Level::Warning, path, message));

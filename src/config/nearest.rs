@@ -19,6 +19,12 @@ pub(super) fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a s
     nearest
 }
 
+/// Asks whether that word was meant; nothing without one.
+#[inline(never)]
+pub(super) fn meant(word: Option<&str>) -> String {
+    word.map_or_else(String::new, |word| ["; did you mean \"", word, "\"?"].concat())
+}
+
 #[inline(never)]
 fn lower(text: &str) -> Vec<char> {
     let mut lower = Vec::new();

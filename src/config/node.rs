@@ -219,15 +219,15 @@ pub(super) fn member(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
     match (plain && key.len() <= FINDING_QUOTE_CHARS_MAX, path.is_empty()) {
         (true, true) => key.to_owned(),
-        (true, false) => format!("{path}.{key}"),
-        (false, _) => format!("{path}[{}]", quoted(key)),
+        (true, false) => [path, ".", key].concat(),
+        (false, _) => [path, "[", &quoted(key), "]"].concat(),
     }
 }
 
 /// The path of element `index` of the array at `path`.
 #[inline(never)]
 pub(super) fn element(path: &str, index: usize) -> String {
-    format!("{path}[{index}]")
+    [path, "[", &index.to_string(), "]"].concat()
 }
 
 /// `text` in double quotes, cut, with everything escaped that a terminal or a log could trip over.

@@ -85,7 +85,7 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
         };
         let id = agent_id(text);
         if agents.iter().any(|agent| agent.id == id) {
-            findings.warn(&written.path, &format!("the id {} is taken; only the first entry counts", quoted(&id)));
+            findings.warn(&written.path, &["the id ", &quoted(&id), " is taken; only the first entry counts"].concat());
         }
         let default = item.flag("default", false);
         if default && agents.iter().any(|agent| agent.default) {
@@ -138,7 +138,7 @@ fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
     for (key, item) in at.entries() {
         let Some(id) = foreign::channel(key) else { continue };
         if channels.iter().any(|channel| channel.id == id) {
-            findings.error(&item.path, &format!("the channel {id} is written twice; merge both into channels.{id}"));
+            findings.wrong(&item.path, &["the channel ", id, " is written twice; merge both into channels.", id]);
             continue;
         }
         let mut accounts: Vec<(String, Vec<Group>)> = Vec::new();

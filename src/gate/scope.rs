@@ -58,7 +58,7 @@ impl Scopes {
 
     /// Those of `wanted` that this set covers.
     pub(super) fn narrowed(&self, wanted: &Scopes) -> Scopes {
-        let mut both = Vec::new();
+        let mut both = Vec::with_capacity(wanted.0.len());
         for scope in wanted.0.iter() {
             if self.covers(scope) {
                 both.push(scope.clone());
