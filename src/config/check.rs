@@ -4,7 +4,7 @@
 //! may read without complaining again; what it refuses, they read as absent.
 
 use super::keys::{self, Key, Kind};
-use super::nearest::{distance, nearest};
+use super::nearest::{distance, meant, nearest};
 use super::node::{Node, element, member, quoted};
 use super::substitute::Substitute;
 use super::{Findings, foreign};
@@ -13,8 +13,7 @@ use crate::limits::FINDING_NAMES_MAX;
 /// Checks the whole document in place. Returns the paths of the texts that kept a placeholder.
 pub(super) fn document(root: &mut Node, env: &dyn Fn(&str) -> Option<String>, findings: &mut Findings) -> Vec<String> {
     if !matches!(root, Node::Map(_)) {
-        let got = root.noun();
-        findings.error("", &format!("expected an object in braces, got {got}"));
+        findings.wrong("", &["expected an object in braces, got ", root.noun()]);
         return Vec::new();
     }
     let mut walk = Walk { findings, substitute: Substitute::new(env), sections: Vec::new() };
@@ -23,12 +22,9 @@ pub(super) fn document(root: &mut Node, env: &dyn Fn(&str) -> Option<String>, fi
     let kept = std::mem::take(&mut walk.substitute.kept);
     for (section, names) in sections {
         let more = if names.len() < FINDING_NAMES_MAX { "" } else { ", …" };
-        let message = if names.is_empty() {
-            "not served by this gateway; ignored".to_owned()
-        } else {
-            format!("not served by this gateway; ignored: {}{more}", names.join(", "))
-        };
-        findings.warn(&section, &message);
+        let colon = if names.is_empty() { "" } else { ": " };
+        let message = ["not served by this gateway; ignored", colon, &names.join(", "), more];
+        findings.warn(&section, &message.concat());
     }
     kept
 }
@@ -42,8 +38,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// One value at `path` against its row. `section` is where unserved keys below it are counted.
-    fn value(&mut self, node: &mut Node, row: &'static Key, path: &str, section: &str) {
-        let row = keys::resolve(row);
+    fn value(&mut self, node: &mut Node, row: Key, path: &str, section: &str) {
+        let row = &keys::resolve(row);
         match row.kind {
             Kind::Any => self.substitute.all(node, path, self.findings),
             Kind::As(_) => {}
@@ -72,29 +68,32 @@ impl Walk<'_> {
     fn expect(&mut self, fits: bool, node: &Node, row: &Key, path: &str) {
         if !fits {
             let expected = match row.kind {
-                Kind::Map | Kind::Object => "an object".to_owned(),
-                Kind::ObjectOrFalse => "an object, or false".to_owned(),
-                Kind::List => "a list".to_owned(),
-                Kind::Texts => "a list of texts".to_owned(),
-                Kind::Word(_) => "text".to_owned(),
-                kind => kind.to_string(),
+                Kind::Map | Kind::Object => "an object",
+                Kind::ObjectOrFalse => "an object, or false",
+                Kind::List => "a list",
+                Kind::Texts => "a list of texts",
+                Kind::Word(_) => "text",
+                kind => &kind.to_string(),
             };
-            self.findings.error(path, &format!("expected {expected}, got {}", node.noun()));
+            self.findings.wrong(path, &["expected ", expected, ", got ", node.noun()]);
         }
     }
 
     fn integer(&mut self, node: &Node, min: i64, max: i64, path: &str) {
-        let message = match node {
+        let range = [min.to_string(), max.to_string()].join(" to ");
+        let got = match node {
             Node::Int(number) if (min..=max).contains(number) => return,
-            Node::Int(number) => format!("{number} is out of range; it must be {min} to {max}"),
-            Node::Float(number) if number.is_finite() && number.fract() != 0.0 => {
-                format!("expected a whole number, {min} to {max}, got one with a fraction")
-            }
-            Node::Float(_) => format!("this number is out of range; it must be {min} to {max}"),
-            Node::Text(_) => format!("expected a whole number, {min} to {max}, got text; remove the quotes"),
-            _ => format!("expected a whole number, {min} to {max}, got {}", node.noun()),
+            Node::Int(number) => return self.beyond(path, &number.to_string(), &range),
+            Node::Float(number) if number.is_finite() && number.fract() != 0.0 => "one with a fraction",
+            Node::Float(_) => return self.beyond(path, "this number", &range),
+            Node::Text(_) => "text; remove the quotes",
+            _ => node.noun(),
         };
-        self.findings.error(path, &message);
+        self.findings.wrong(path, &["expected a whole number, ", &range, ", got ", got]);
+    }
+
+    fn beyond(&mut self, path: &str, number: &str, range: &str) {
+        self.findings.wrong(path, &[number, " is out of range; it must be ", range]);
     }
 
     fn list(&mut self, node: &mut Node, row: &Key, path: &str, section: &str) {
@@ -135,12 +134,12 @@ impl Walk<'_> {
         }
     }
 
-    fn channel(&mut self, key: &str, at: &str) -> Option<&'static Key> {
+    fn channel(&mut self, key: &str, at: &str) -> Option<Key> {
         if foreign::channel(key).is_some() {
             return keys::child("channels", key);
         }
-        let meant = foreign::nearest_channel(key).map_or_else(String::new, |id| format!("; did you mean \"{id}\"?"));
-        self.findings.error(at, &format!("unknown channel id: {}{meant}", quoted(key)));
+        let meant = meant(foreign::nearest_channel(key));
+        self.findings.wrong(at, &["unknown channel id: ", &quoted(key), &meant]);
         None
     }
 
@@ -155,8 +154,7 @@ impl Walk<'_> {
 
     fn object(&mut self, node: &mut Node, pattern: &'static str, path: &str, section: &str) {
         let Node::Map(entries) = node else {
-            let got = node.noun();
-            self.findings.error(path, &format!("expected an object, got {got}"));
+            self.findings.wrong(path, &["expected an object, got ", node.noun()]);
             return;
         };
         for (key, child) in entries {
@@ -186,7 +184,7 @@ impl Walk<'_> {
     fn foreign(&mut self, pattern: &str, key: &str, section: &str) {
         match pattern.split_once(['.', '[']) {
             _ if pattern.is_empty() => self.sections.push((section.to_owned(), Vec::new())),
-            Some((_, below)) => self.unserved(section, &format!("{below}.{key}")),
+            Some((_, below)) => self.unserved(section, &[below, ".", key].concat()),
             None => self.unserved(section, key),
         }
     }
@@ -210,9 +208,9 @@ impl Walk<'_> {
     fn unknown(&mut self, pattern: &'static str, key: &str, at: &str, section: &str) {
         if foreign::open(pattern) {
             // A slip in a key that carries rules must not silently drop them.
-            let slip = keys::children(pattern).map(|(_, own)| own).find(|own| distance(key, own) <= 2);
+            let slip = keys::children(pattern).into_iter().find(|own| distance(key, own) <= 2);
             match slip {
-                Some(own) => self.findings.error(at, &format!("unknown key {}; did you mean \"{own}\"?", quoted(key))),
+                Some(_) => self.findings.wrong(at, &["unknown key ", &quoted(key), &meant(slip)]),
                 None => {
                     let below = pattern.strip_prefix("channels.*").map_or("", |below| below.trim_start_matches('.'));
                     self.unserved(section, &member(below, key));
@@ -220,14 +218,13 @@ impl Walk<'_> {
             }
             return;
         }
-        let served = || keys::children(pattern).map(|(_, own)| own);
-        let known = served().chain(foreign::names(pattern)).filter(|own| *own != "*");
-        let hint = match nearest(key, known) {
-            Some(own) => format!("; did you mean \"{own}\"?"),
-            None if served().count() <= 12 => format!("; known here: {}", served().collect::<Vec<_>>().join(", ")),
-            None => String::new(),
+        let served = keys::children(pattern);
+        let mut known = served.iter().copied().chain(foreign::names(pattern)).filter(|own| *own != "*");
+        let hint = match nearest(key, &mut known) {
+            None if served.len() <= 12 => ["; known here: ", &served.join(", ")].concat(),
+            near => meant(near),
         };
-        self.findings.error(at, &format!("unknown key {}{hint}", quoted(key)));
+        self.findings.wrong(at, &["unknown key ", &quoted(key), &hint]);
     }
 
     fn text(&mut self, node: &mut Node, row: &Key, path: &str) {
@@ -257,7 +254,7 @@ impl Walk<'_> {
                     self.findings.error(path, "this text holds control characters; remove them");
                 }
             }
-            other => self.findings.error(path, &format!("expected text, got {}", other.noun())),
+            other => self.findings.wrong(path, &["expected text, got ", other.noun()]),
         }
     }
 
@@ -279,10 +276,9 @@ impl Walk<'_> {
         };
         self.substitute.text(text, path, self.findings);
         if !words.contains(&text.as_str()) {
-            let meant = nearest(text, words.iter().copied());
-            let meant = meant.map_or_else(String::new, |word| format!("; did you mean \"{word}\"?"));
-            let allowed = words.join(", ");
-            self.findings.error(path, &format!("{} is not one of {allowed}{meant}", quoted(text)));
+            let near = nearest(text, &mut words.iter().copied());
+            let (allowed, hint) = (words.join(", "), meant(near));
+            self.findings.wrong(path, &[&quoted(text), " is not one of ", &allowed, &hint]);
         }
     }
 }

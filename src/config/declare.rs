@@ -22,6 +22,7 @@ use crate::tool::template::Template;
 use crate::tool::{Declared, Rlimits, Tier, is_taken};
 
 /// Everything that is declared, sorted by name. Secrets that lie elsewhere go into `held`.
+#[inline(never)]
 pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings: &mut Findings) -> Vec<Rc<Declared>> {
     let tools = At::root(root).key("tools");
     let mut declared: Vec<Rc<Declared>> = Vec::new();
@@ -31,7 +32,7 @@ pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings
                 continue;
             }
             if is_taken(name) {
-                findings.error(&at.path, &[name, " is the name of another tool; choose your own"].concat());
+                findings.wrong(&at.path, &[name, " is the name of another tool; choose your own"]);
             } else if declared.iter().any(|other| other.name == name) {
                 findings.error(&at.path, "a command and a service may not share a name");
             } else if declared.len() >= TOOLS_DECLARED {
@@ -55,6 +56,7 @@ struct Place<'p> {
     section: &'static str,
 }
 
+#[inline(never)]
 fn tool(
     name: &str,
     at: &At<'_>,
@@ -63,7 +65,7 @@ fn tool(
     findings: &mut Findings,
 ) -> Option<Declared> {
     let fields = fields(at, findings);
-    if at.key("additionalProperties").bool(false) {
+    if at.flag("additionalProperties", false) {
         findings.error(&member(&at.path, "additionalProperties"), "arguments that are not declared are always refused");
     }
     let summary = required_text(at, "description", findings);
@@ -76,12 +78,12 @@ fn tool(
         (Work::Http(service), if reads { Tier::Probe } else { Tier::Act })
     };
     reader.unused(&work);
-    let number = |key: &str| number_at(&at.key(key), section, key);
+    let number = |key: &str| number_at(at, section, key);
     let count = |key: &str| usize::try_from(number(key)).unwrap_or_default();
     Some(Declared {
         name: name.to_owned(),
         summary: summary?,
-        tier: at.key("tier").text().and_then(Tier::named).unwrap_or(usual),
+        tier: at.word("tier").and_then(Tier::named).unwrap_or(usual),
         width: Width {
             running: count("concurrency"),
             waiting: count("queue"),
@@ -93,8 +95,9 @@ fn tool(
     })
 }
 
+#[inline(never)]
 fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<String> {
-    let text = at.key(key).text();
+    let text = at.word(key);
     if text.is_none() {
         findings.error(&member(&at.path, key), "required here");
     }
@@ -102,6 +105,7 @@ fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<Stri
 }
 
 /// The parameters, and which of them every call must name.
+#[inline(never)]
 fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
     let mut fields = Vec::new();
     for (name, at) in at.key("parameters").entries() {
@@ -121,7 +125,7 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
         let name = item.node.and_then(Node::text).unwrap_or_default();
         match fields.iter_mut().find(|field| field.name == name) {
             Some(field) => field.required = true,
-            None => findings.error(&item.path, &[&quoted(name), " is none of the parameters"].concat()),
+            None => findings.wrong(&item.path, &[&quoted(name), " is none of the parameters"]),
         }
     }
     for field in &fields {
@@ -134,13 +138,14 @@ fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
 }
 
 /// The type that a parameter has: the one it names, else that of the first value of its `enum`.
+#[inline(never)]
 fn kind(at: &At<'_>) -> Type {
-    match at.key("type").text() {
-        Some("boolean") => Type::Boolean,
-        Some("integer") => Type::Integer,
-        Some("number") => Type::Number,
-        Some(_) => Type::String,
-        None => match at.key("enum").node.and_then(|node| node.items().first()) {
+    match at.word("type") {
+        Some(word) => {
+            let types = [Type::Boolean, Type::Integer, Type::Number];
+            types.into_iter().find(|kind| kind.word() == word).unwrap_or(Type::String)
+        }
+        None => match at.below("enum").and_then(|node| node.items().first()) {
             Some(Node::Bool(_)) => Type::Boolean,
             Some(Node::Int(_)) => Type::Integer,
             Some(Node::Float(_)) => Type::Number,
@@ -150,6 +155,7 @@ fn kind(at: &At<'_>) -> Type {
 }
 
 /// One parameter.
+#[inline(never)]
 fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
     let kind = kind(at);
     let foreign: &[&str] = match kind {
@@ -157,16 +163,16 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
         Type::Integer | Type::Number => &["pattern", "minLength", "maxLength"],
         Type::String => &["minimum", "maximum"],
     };
-    for key in foreign.iter().filter(|key| at.key(key).node.is_some()) {
-        findings.error(&member(&at.path, key), &["means nothing for type ", kind.word()].concat());
+    for key in foreign.iter().filter(|key| at.below(key).is_some()) {
+        findings.wrong(&member(&at.path, key), &["means nothing for type ", kind.word()]);
     }
-    let length = |key: &str, usual: usize| match at.key(key).node {
+    let length = |key: &str, usual: usize| match at.below(key) {
         Some(Node::Int(number)) => usize::try_from(*number).unwrap_or(usual),
         _ => usual,
     };
     let mut field = Field {
         name: name.to_owned(),
-        about: at.key("description").text().unwrap_or_default().to_owned(),
+        about: at.word("description").unwrap_or_default().to_owned(),
         kind,
         choices: Vec::new(),
         pattern: pattern(&at.key("pattern"), findings),
@@ -175,7 +181,7 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
         chars_min: length("minLength", 0),
         chars_max: length("maxLength", VALUE_CHARS_DEFAULT.max(length("minLength", 0))),
         required: false,
-        allow_dash: at.key("allowDash").bool(false),
+        allow_dash: at.flag("allowDash", false),
         default: None,
     };
     let number = |bound: &Option<Box<str>>| bound.as_deref().and_then(|text| text.parse::<f64>().ok());
@@ -194,21 +200,30 @@ fn field(name: &str, at: &At<'_>, findings: &mut Findings) -> Field {
 }
 
 /// The value at `at`, if it fits.
+#[inline(never)]
 fn value(field: &Field, at: &At<'_>, findings: &mut Findings) -> Option<Value> {
     let json = at.node.and_then(|node| serde_json::to_string(node).ok()).unwrap_or_default();
     field.value(&json).map_err(|wrong| findings.error(&at.path, &wrong)).ok()
 }
 
+#[inline(never)]
 fn choices(field: &Field, at: &At<'_>, findings: &mut Findings) -> Vec<Value> {
     match at.node {
         None => {}
         Some(Node::List(items)) if items.is_empty() => findings.error(&at.path, "is empty: nothing fits"),
-        Some(Node::List(_)) => return at.items().filter_map(|item| value(field, &item, findings)).collect(),
+        Some(Node::List(_)) => {
+            let mut choices = Vec::new();
+            for item in at.items() {
+                choices.extend(value(field, &item, findings));
+            }
+            return choices;
+        }
         Some(_) => findings.error(&at.path, "expected a list of values"),
     }
     Vec::new()
 }
 
+#[inline(never)]
 fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<Pattern> {
     let compiled = match at.node? {
         Node::Text(text) => Pattern::compile(text),
@@ -218,6 +233,7 @@ fn pattern(at: &At<'_>, findings: &mut Findings) -> Option<Pattern> {
 }
 
 /// A bound as JSON.
+#[inline(never)]
 fn bound(at: &At<'_>, findings: &mut Findings) -> Option<Box<str>> {
     match at.node? {
         node @ (Node::Int(_) | Node::Float(_)) => match serde_json::to_string(node) {
@@ -242,7 +258,8 @@ struct Reader<'r> {
     findings: &'r mut Findings,
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
+    #[inline(never)]
     fn template(&mut self, text: &str, path: &str) -> Template {
         Template::parse(text, self.fields).unwrap_or_else(|name| {
             let text = [
@@ -252,30 +269,31 @@ impl Reader<'_> {
                 &name,
                 "}} for the text itself",
             ];
-            self.findings.error(path, &text.concat());
+            self.findings.wrong(path, &text);
             Template::default()
         })
     }
 
+    #[inline(never)]
     fn command(&mut self) -> Option<Command> {
         let argv = self.argv()?;
         let at = self.at;
         let limits = at.key("limits");
-        let limit = |key: &str| u64::try_from(number_at(&limits.key(key), "commands.*.limits", key)).ok();
-        let cwd = at.key("cwd").text().unwrap_or("/");
+        let limit = |key: &str| u64::try_from(number_at(&limits, "commands.*.limits", key)).ok();
+        let cwd = at.word("cwd").unwrap_or("/");
         if !cwd.starts_with('/') {
             self.findings.error(&member(&at.path, "cwd"), "expected an absolute path");
         }
-        let output_bytes = usize::try_from(number_at(&at.key("maxOutputBytes"), "commands", "maxOutputBytes"));
+        let output_bytes = usize::try_from(number_at(at, "commands", "maxOutputBytes"));
         Some(Command {
             argv,
             env: self.environment(),
             cwd: cwd.to_owned(),
-            stdin: if at.key("stdin").text() == Some("args") { Stdin::Args } else { Stdin::None },
+            stdin: if at.word("stdin") == Some("args") { Stdin::Args } else { Stdin::None },
             output: output(at),
-            binary: at.key("binary").text() != Some("refuse"),
+            binary: at.word("binary") != Some("refuse"),
             output_bytes: output_bytes.unwrap_or_default(),
-            progress: at.key("progress").bool(false),
+            progress: at.flag("progress", false),
             rlimits: Rlimits {
                 cpu_s: limit("cpuSeconds"),
                 address_bytes: limit("memoryBytes"),
@@ -283,10 +301,11 @@ impl Reader<'_> {
                 processes: limit("processes"),
                 open_files: limit("openFiles"),
             },
-            user: at.key("user").text().map(str::to_owned),
+            user: at.word("user").map(str::to_owned),
         })
     }
 
+    #[inline(never)]
     fn argv(&mut self) -> Option<Vec<Word>> {
         let at = self.at.key("argv");
         let mut argv = Vec::new();
@@ -328,6 +347,7 @@ impl Reader<'_> {
     }
 
     /// Says what becomes of an argument whose value may be absent: it is the operator's command that changes.
+    #[inline(never)]
     fn optional(&mut self, template: &Template, before: &[Word], path: &str) {
         let Some(field) = self.may_be_absent(template) else { return };
         let option = before.last().filter(|word| word.list == 0).and_then(|word| word.text.literal());
@@ -344,11 +364,14 @@ impl Reader<'_> {
         self.findings.warn(path, &text);
     }
 
-    fn may_be_absent(&self, template: &Template) -> Option<&str> {
-        let absent = |at: usize| self.fields.get(at).filter(|field| !field.required && field.default.is_none());
+    #[inline(never)]
+    fn may_be_absent(&self, template: &Template) -> Option<&'r str> {
+        let fields = self.fields;
+        let absent = |at: usize| fields.get(at).filter(|field| !field.required && field.default.is_none());
         template.values().find_map(absent).map(|field| field.name.as_str())
     }
 
+    #[inline(never)]
     fn environment(&mut self) -> Vec<(String, command::Value)> {
         let mut env = Vec::new();
         for (name, at) in self.at.key("env").entries() {
@@ -373,14 +396,16 @@ impl Reader<'_> {
     }
 
     /// A secret that lies elsewhere.
+    #[inline(never)]
     fn hidden(&mut self, at: &At<'_>) -> Option<Hidden> {
         secrets::hold(at.node?, &at.path, self.kept, self.root, self.held, self.findings)
     }
 
+    #[inline(never)]
     fn service(&mut self) -> Option<Service> {
         let at = self.at;
         let url = at.key("url");
-        let method = at.key("method").text().unwrap_or("GET");
+        let method = at.word("method").unwrap_or("GET");
         let method = keys::METHODS.iter().find(|own| **own == method).copied().unwrap_or("GET");
         let text = url.text().unwrap_or_default();
         let (host, port, rest) = match crate::tool::targets::http_place(text) {
@@ -398,20 +423,22 @@ impl Reader<'_> {
         }
         let path = self.template(path, &url.path);
         if let Some(name) = self.may_be_absent(&path) {
-            let text = [name, " stands in the path: name it in required, or give it a default"].concat();
-            self.findings.error(&url.path, &text);
+            let text = [name, " stands in the path: name it in required, or give it a default"];
+            self.findings.wrong(&url.path, &text);
         }
-        let query =
-            query.split('&').filter(|part| !part.is_empty()).map(|part| self.template(part, &url.path)).collect();
+        let mut parts = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            parts.push(self.template(part, &url.path));
+        }
         let fields = self.lines();
         let body = self.body(method);
-        let output_bytes = usize::try_from(number_at(&at.key("maxOutputBytes"), "http", "maxOutputBytes"));
+        let output_bytes = usize::try_from(number_at(at, "http", "maxOutputBytes"));
         Some(Service {
             method,
             host,
             port,
             path,
-            query,
+            query: parts,
             fields,
             body,
             output: output(at),
@@ -420,6 +447,7 @@ impl Reader<'_> {
     }
 
     /// The header fields.
+    #[inline(never)]
     fn lines(&mut self) -> Vec<(String, FieldValue)> {
         /// What the client says by itself.
         const OURS: [&str; 8] =
@@ -444,6 +472,7 @@ impl Reader<'_> {
         lines
     }
 
+    #[inline(never)]
     fn body(&mut self, method: &str) -> Body {
         let at = self.at.key("body");
         match at.node {
@@ -455,8 +484,8 @@ impl Reader<'_> {
             Some(Node::Text(text)) => {
                 let template = self.template(text, &at.path);
                 if let Some(name) = self.may_be_absent(&template) {
-                    let text = [name, " stands in the text: name it in required, or give it a default"].concat();
-                    self.findings.error(&at.path, &text);
+                    let text = [name, " stands in the text: name it in required, or give it a default"];
+                    self.findings.wrong(&at.path, &text);
                 }
                 Body::Text(template)
             }
@@ -467,16 +496,26 @@ impl Reader<'_> {
     fn tree(&mut self, node: &Node, path: &str) -> Tree {
         match node {
             Node::Text(text) => Tree::Text(self.template(text, path)),
-            Node::List(items) => Tree::List(items.iter().map(|item| self.tree(item, path)).collect()),
+            Node::List(items) => {
+                let mut list = Vec::new();
+                for item in items {
+                    list.push(self.tree(item, path));
+                }
+                Tree::List(list)
+            }
             Node::Map(entries) => {
-                let entry = |(key, node): &(String, Node)| (key.clone(), self.tree(node, &member(path, key)));
-                Tree::Map(entries.iter().map(entry).collect())
+                let mut map = Vec::new();
+                for (key, node) in entries {
+                    map.push((key.clone(), self.tree(node, &member(path, key))));
+                }
+                Tree::Map(map)
             }
             other => Tree::Literal(serde_json::to_string(other).unwrap_or_else(|_| "null".into())),
         }
     }
 
     /// A parameter that goes nowhere is a slip, unless the program reads all of them.
+    #[inline(never)]
     fn unused(&mut self, work: &Work) {
         let mut used = vec![false; self.fields.len()];
         let mut mark = |template: &Template| {
@@ -523,8 +562,9 @@ fn walk(tree: &Tree, mark: &mut dyn FnMut(&Template)) {
     }
 }
 
+#[inline(never)]
 fn output(at: &At<'_>) -> Output {
-    match at.key("output").text() {
+    match at.word("output") {
         Some("json") => Output::Json,
         Some("lines") => Output::Lines,
         _ => Output::Text,

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::fill::At;
+use super::fill::{At, texts};
 use super::node::{Node, quoted};
 use super::secrets;
 use super::{Findings, Held};
@@ -67,14 +67,15 @@ const fn v6(s: [u16; 8], prefix: u8) -> Net {
 }
 
 /// Every target that the document names, and the secrets among them, whose places are still empty.
+#[inline(never)]
 pub(super) fn targets(root: &Node, kept: &[String], findings: &mut Findings) -> (Targets, Vec<Held>) {
     let mut reader = Reader { root, kept, named: Vec::new(), held: Vec::new(), findings };
-    reader.named = reader.at("service_restart.units").texts();
+    reader.named = texts(reader.at("service_restart.units").node);
     let restart_critical = reader.list("service_restart.critical", Reader::critical_unit);
-    reader.named = reader.at("service_restart.critical").texts();
+    reader.named = texts(reader.at("service_restart.critical").node);
     let targets = Targets {
         allow: reader.networks(),
-        leases: reader.at("dhcp_leases.enabled").bool(false),
+        leases: reader.at("dhcp_leases").flag("enabled", false),
         roots: reader.list("file_read.roots", Reader::directory),
         fetch: reader.list("http_fetch.hosts", Reader::web_host),
         gpio: reader.lines(),
@@ -82,7 +83,7 @@ pub(super) fn targets(root: &Node, kept: &[String], findings: &mut Findings) -> 
         log_units: reader.list("log_tail.units", Reader::unit),
         log_files: reader.list("log_tail.files", Reader::file),
         mqtt: reader.broker(),
-        reboot: reader.at("device_reboot.enabled").bool(false),
+        reboot: reader.at("device_reboot").flag("enabled", false),
         restart: reader.list("service_restart.units", Reader::restarted_unit),
         restart_critical,
         wake: reader.sleepers(),
@@ -102,12 +103,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The place of a key below `tools.device`, parted by dots.
+    #[inline(never)]
     fn at(&self, path: &str) -> At<'a> {
         let path = ["tools.device.", path].concat();
         At { node: path.split('.').try_fold(self.root, |node, key| node.get(key)), path }
     }
 
     /// Reports what is absent or blank.
+    #[inline(never)]
     fn missing(&mut self, at: &At<'_>) -> bool {
         let missing = match at.node {
             None => true,
@@ -120,6 +123,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text that must be there.
+    #[inline(never)]
     fn text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
         if self.missing(at) { None } else { at.text() }
     }
@@ -208,6 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn sleepers(&mut self) -> Vec<Sleeper> {
         let mut sleepers = Vec::new();
         for (name, at) in self.at("wake_on_lan.hosts").entries() {
@@ -225,6 +230,7 @@ impl<'a> Reader<'a> {
         sleepers
     }
 
+    #[inline(never)]
     fn mac(&mut self, at: &At<'_>) -> Option<[u8; 6]> {
         let text = self.text(at)?;
         let Some(mac) = hardware_address(text) else {
@@ -238,6 +244,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn lines(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         for (name, at) in self.at("gpio.lines").entries() {
@@ -258,13 +265,14 @@ impl<'a> Reader<'a> {
                 _ => None,
             };
             if let (Some(name), Some(label), Some(place), Some(direction)) = (name, label, place, direction) {
-                let active_low = at.key("activeLow").bool(false);
+                let active_low = at.flag("activeLow", false);
                 lines.push(Line { name, chip: label.to_owned(), place, direction, active_low });
             }
         }
         lines
     }
 
+    #[inline(never)]
     fn place(&mut self, at: &At<'_>) -> Option<Place> {
         if let Some(Node::Int(offset)) = at.node {
             return u32::try_from(*offset).ok().map(Place::Offset);
@@ -276,14 +284,14 @@ impl<'a> Reader<'a> {
         Some(Place::Named(text.to_owned()))
     }
 
+    #[inline(never)]
     fn networks(&mut self) -> Vec<Net> {
         let mut nets = Vec::new();
         for item in self.at("net.allow").items() {
             let Some(text) = self.text(&item) else { continue };
             let Some(net) = Net::parse(text) else {
-                let message =
-                    [quoted(text).as_str(), " is no address and no CIDR block, such as 192.168.1.0/24"].concat();
-                self.findings.error(&item.path, &message);
+                let message = [&quoted(text), " is no address and no CIDR block, such as 192.168.1.0/24"];
+                self.findings.wrong(&item.path, &message);
                 continue;
             };
             if net.prefix == 0 {
@@ -296,6 +304,7 @@ impl<'a> Reader<'a> {
         nets
     }
 
+    #[inline(never)]
     fn broker(&mut self) -> Option<Broker> {
         let Some(Node::Map(_)) = self.at("mqtt_publish").node else { return None };
         let address = self.broker_address();
@@ -310,6 +319,7 @@ impl<'a> Reader<'a> {
         Some(Broker { host, port, username, password, topics })
     }
 
+    #[inline(never)]
     fn broker_address(&mut self) -> Option<(String, u16)> {
         let at = &self.at("mqtt_publish.broker");
         let text = self.text(at)?.to_ascii_lowercase();
@@ -347,6 +357,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline(never)]
     fn home(&mut self) -> Option<Home> {
         let Some(Node::Map(_)) = self.at("home_assistant").node else { return None };
         let address = self.home_address();
@@ -357,6 +368,7 @@ impl<'a> Reader<'a> {
         Some(Home { host, port, token, allow })
     }
 
+    #[inline(never)]
     fn home_address(&mut self) -> Option<(String, u16)> {
         let at = &self.at("home_assistant.url");
         let text = self.text(at)?.to_ascii_lowercase();
@@ -391,6 +403,7 @@ impl<'a> Reader<'a> {
         Some(text.to_owned())
     }
 
+    #[inline(never)]
     fn secret(&mut self, at: &At<'_>) -> Option<Hidden> {
         secrets::hold(at.node?, &at.path, self.kept, self.root, &mut self.held, self.findings)
     }

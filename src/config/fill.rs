@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::keys::{Default, Kind, keys};
+use super::keys::{self, Default, Key, Kind};
 use super::node::{Node, element, member, quoted};
 use super::{Bind, Config, Findings, Gateway, Limits, Tailscale, bind, declare, device, mode, policy, secrets};
 use crate::gate::Rules;
@@ -33,78 +33,141 @@ impl<'a> At<'a> {
         At { node: Some(root), path: String::new() }
     }
 
+    #[inline(never)]
     pub(super) fn key(&self, key: &str) -> At<'a> {
-        At { node: self.node.and_then(|node| node.get(key)), path: member(&self.path, key) }
+        At { node: self.below(key), path: member(&self.path, key) }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, At<'a>)> {
-        let entries = self.node.map_or(&[][..], Node::entries);
-        entries.iter().map(|(key, node)| (key.as_str(), At { node: Some(node), path: member(&self.path, key) }))
+    /// What stands under `key`; this and what follows of a key here needs no path, which is half of the work.
+    #[inline(never)]
+    pub(super) fn below(&self, key: &str) -> Option<&'a Node> {
+        self.node.and_then(|node| node.get(key))
     }
 
-    pub(super) fn items(&self) -> impl Iterator<Item = At<'a>> {
-        let items = self.node.map_or(&[][..], Node::items);
-        let path = &self.path;
-        items.iter().enumerate().map(move |(index, node)| At { node: Some(node), path: element(path, index) })
+    /// The text under `key`, trimmed; `None` when absent or blank.
+    #[inline(never)]
+    pub(super) fn word(&self, key: &str) -> Option<&'a str> {
+        said(self.below(key))
+    }
+
+    #[inline(never)]
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+        if let Some(Node::Bool(value)) = self.below(key) { *value } else { default }
+    }
+
+    /// The texts under `key`.
+    #[inline(never)]
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        texts(self.below(key))
+    }
+
+    /// The texts under `key`; `None` when it is absent.
+    #[inline(never)]
+    pub(super) fn list_if_any(&self, key: &str) -> Option<Vec<String>> {
+        let list = self.below(key)?;
+        matches!(list, Node::List(_)).then(|| texts(Some(list)))
+    }
+
+    pub(super) fn entries(&self) -> Entries<'_, 'a> {
+        Entries { at: self, next: 0 }
+    }
+
+    pub(super) fn items(&self) -> Items<'_, 'a> {
+        Items { at: self, next: 0 }
     }
 
     /// Text, trimmed; `None` when absent or blank.
     pub(super) fn text(&self) -> Option<&'a str> {
-        self.node.and_then(Node::text).map(str::trim).filter(|text| !text.is_empty())
+        said(self.node)
     }
+}
 
-    pub(super) fn texts(&self) -> Vec<String> {
-        self.items().filter_map(|item| item.node.and_then(Node::text)).map(str::to_owned).collect()
+#[inline(never)]
+fn said(node: Option<&Node>) -> Option<&str> {
+    node.and_then(Node::text).map(str::trim).filter(|text| !text.is_empty())
+}
+
+#[inline(never)]
+pub(super) fn texts(node: Option<&Node>) -> Vec<String> {
+    let mut texts = Vec::new();
+    for item in node.map_or(&[][..], Node::items) {
+        texts.extend(item.text().map(str::to_owned));
     }
+    texts
+}
 
-    /// A list of texts; `None` when the key is absent.
-    pub(super) fn texts_if_any(&self) -> Option<Vec<String>> {
-        matches!(self.node, Some(Node::List(_))).then(|| self.texts())
+/// The entries of an object, with their places.
+pub(super) struct Entries<'s, 'a> {
+    at: &'s At<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Entries<'_, 'a> {
+    type Item = (&'a str, At<'a>);
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, node) = self.at.node?.entries().get(self.next)?;
+        self.next += 1;
+        Some((key, At { node: Some(node), path: member(&self.at.path, key) }))
     }
+}
 
-    pub(super) fn bool(&self, default: bool) -> bool {
-        if let Some(Node::Bool(value)) = self.node { *value } else { default }
+/// The elements of a list, with their places.
+pub(super) struct Items<'s, 'a> {
+    at: &'s At<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Items<'_, 'a> {
+    type Item = At<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<At<'a>> {
+        let node = self.at.node?.items().get(self.next)?;
+        let path = element(&self.at.path, self.next);
+        self.next += 1;
+        Some(At { node: Some(node), path })
     }
 }
 
 /// The number at `path`, when it is there and within its bounds.
-pub(super) fn number_if_any(root: &Node, path: &'static str) -> Option<i64> {
+pub(super) fn number_if_any(root: &Node, path: &str) -> Option<i64> {
     let node = path.split('.').try_fold(root, |node, key| node.get(key))?;
-    match (node, keys().iter().find(|key| key.path == path)?.kind) {
+    match (node, keys::row(path)?.kind) {
         (Node::Int(number), Kind::Integer { min, max }) if (min..=max).contains(number) => Some(*number),
         _ => None,
     }
 }
 
 /// The number at `path`, else the default in the table of keys.
-fn number<T: TryFrom<i64> + std::default::Default>(root: &Node, path: &'static str) -> T {
-    let default = || match keys().iter().find(|key| key.path == path)?.default {
-        Default::Number(number) => Some(number),
-        Default::Absent | Default::Text(_) => None,
-    };
-    let number = number_if_any(root, path).or_else(default);
-    number.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
+#[inline(never)]
+fn number(root: &Node, path: &str) -> u32 {
+    let number = number_if_any(root, path).or_else(|| default(&keys::row(path)?));
+    number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
 }
 
-/// The number at `at`, whose row is `key` of `tools.SECTION.*`; else the default there.
+fn default(row: &Key) -> Option<i64> {
+    if let Default::Number(number) = row.default { Some(number) } else { None }
+}
+
+/// The number under `key` at `at`, whose row is that of `tools.SECTION.*`; else the default there.
+#[inline(never)]
 pub(super) fn number_at(at: &At<'_>, section: &str, key: &str) -> i64 {
-    let section = if section.contains('*') { section.to_owned() } else { [section, ".*"].concat() };
-    let row = keys().iter().find(|row| {
-        let own = row.path.strip_prefix("tools.").and_then(|path| path.strip_prefix(section.as_str()));
-        own.and_then(|own| own.strip_prefix('.')) == Some(key)
-    });
-    match (at.node, row.map(|row| (row.kind, row.default))) {
-        (Some(Node::Int(number)), Some((Kind::Integer { min, max }, _))) if (min..=max).contains(number) => *number,
-        (_, Some((_, Default::Number(number)))) => number,
-        _ => 0,
+    let below = if section.contains('*') { "." } else { ".*." };
+    let Some(row) = keys::row(&["tools.", section, below, key].concat()) else { return 0 };
+    match (at.below(key), row.kind) {
+        (Some(Node::Int(number)), Kind::Integer { min, max }) if (min..=max).contains(number) => *number,
+        _ => default(&row).unwrap_or_default(),
     }
 }
 
+#[inline(never)]
 fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     let at = At::root(root).key("gateway");
     let auth = at.key("auth");
     let proxy = auth.key("trustedProxy");
-    let auth_mode = auth.key("mode").text().and_then(mode);
+    let auth_mode = auth.word("mode").and_then(mode);
     let custom_host = custom_host(&at.key("customBindHost"), findings);
     let mut secret = |key: &str, active: bool| {
         let at = auth.key(key);
@@ -118,10 +181,9 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
     // With no mode either secret would choose it, so both are in use.
     let token = secret("token", matches!(auth_mode, None | Some(Mode::Token)));
     let password = secret("password", !matches!(auth_mode, Some(Mode::Token | Mode::None)));
-    let user_header = proxy.key("userHeader");
-    let user_header = user_header.text().and_then(|name| header(name, &user_header.path, findings));
-    let required = proxy.key("requiredHeaders");
-    let required_headers = required.items().filter_map(|item| header(item.text()?, &item.path, findings)).collect();
+    let user_header = header(&proxy.key("userHeader"), findings);
+    let required_headers = gather(&proxy.key("requiredHeaders"), header, findings);
+    let count = |path: &str| usize::try_from(number(root, path)).unwrap_or(usize::MAX);
     Gateway {
         port: number_if_any(root, "gateway.port").and_then(|port| u16::try_from(port).ok()),
         bind: listen(&at.key("bind"), custom_host, findings),
@@ -133,22 +195,23 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
         required_headers,
         hsts: hsts(&at.key("http").key("securityHeaders").key("strictTransportSecurity"), findings),
         handshake_timeout_ms: number(root, "gateway.handshakeTimeoutMs"),
-        tailscale: match at.key("tailscale").key("mode").text() {
+        tailscale: match at.key("tailscale").word("mode") {
             Some("funnel") => Tailscale::Funnel,
             Some("serve") => Tailscale::Serve,
             _ => Tailscale::Off,
         },
         limits: Limits {
-            connections: number(root, "gateway.limits.connections"),
-            connections_per_peer: number(root, "gateway.limits.connectionsPerPeer"),
-            body_pool_bytes: number(root, "gateway.limits.bodyPoolBytes"),
-            calls: number(root, "gateway.limits.calls"),
-            message_bytes: number(root, "gateway.limits.messageBytes"),
-            tool_result_bytes: number(root, "gateway.limits.toolResultBytes"),
+            connections: count("gateway.limits.connections"),
+            connections_per_peer: count("gateway.limits.connectionsPerPeer"),
+            body_pool_bytes: count("gateway.limits.bodyPoolBytes"),
+            calls: count("gateway.limits.calls"),
+            message_bytes: count("gateway.limits.messageBytes"),
+            tool_result_bytes: count("gateway.limits.toolResultBytes"),
         },
     }
 }
 
+#[inline(never)]
 fn listen(at: &At<'_>, host: Option<Ipv4Addr>, findings: &mut Findings) -> Bind {
     let Some(word) = at.text() else { return Bind::default() };
     bind(word, host).unwrap_or_else(|message| {
@@ -160,23 +223,34 @@ fn listen(at: &At<'_>, host: Option<Ipv4Addr>, findings: &mut Findings) -> Bind 
     })
 }
 
+#[inline(never)]
 fn custom_host(at: &At<'_>, findings: &mut Findings) -> Option<Ipv4Addr> {
     let text = at.text()?;
     let host = text.parse().ok();
     if host.is_none() {
-        let message = format!("expected an IPv4 address such as 192.168.1.5, got {}", quoted(text));
-        findings.error(&at.path, &message);
+        findings.wrong(&at.path, &["expected an IPv4 address such as 192.168.1.5, got ", &quoted(text)]);
     }
     host
 }
 
+/// What `read` makes of each element.
+#[inline(never)]
+fn gather(at: &At<'_>, read: fn(&At<'_>, &mut Findings) -> Option<String>, findings: &mut Findings) -> Vec<String> {
+    let mut list = Vec::new();
+    for item in at.items() {
+        list.extend(read(&item, findings));
+    }
+    list
+}
+
 /// A field name, lower-case.
-fn header(name: &str, path: &str, findings: &mut Findings) -> Option<String> {
+fn header(at: &At<'_>, findings: &mut Findings) -> Option<String> {
+    let name = at.text()?;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.bytes().all(token) {
         return Some(name.to_ascii_lowercase());
     }
-    findings.error(path, "expected the name of an HTTP field, such as X-Forwarded-User");
+    findings.error(&at.path, "expected the name of an HTTP field, such as X-Forwarded-User");
     None
 }
 
@@ -189,39 +263,46 @@ fn hsts(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     None
 }
 
+#[inline(never)]
 fn auth(root: &Node, gateway: &Gateway, findings: &mut Findings) -> Auth {
     let at = At::root(root).key("gateway");
     let proxy = at.key("auth").key("trustedProxy");
+    let mut proxies = Vec::new();
+    for item in at.key("trustedProxies").items() {
+        proxies.extend(proxy_net(&item, findings));
+    }
     Auth {
         mode: gateway.auth_mode.unwrap_or_default(),
         token: None,
         password: None,
-        proxies: at.key("trustedProxies").items().filter_map(|item| proxy_net(&item, findings)).collect(),
-        allow_users: proxy.key("allowUsers").texts(),
-        allow_loopback: proxy.key("allowLoopback").bool(false),
-        allow_real_ip_fallback: at.key("allowRealIpFallback").bool(false),
+        proxies,
+        allow_users: proxy.list("allowUsers"),
+        allow_loopback: proxy.flag("allowLoopback", false),
+        allow_real_ip_fallback: at.flag("allowRealIpFallback", false),
         rate: rate(root, &at.key("auth").key("rateLimit")),
     }
 }
 
+#[inline(never)]
 fn rate(root: &Node, at: &At<'_>) -> Option<Rule> {
     if at.node == Some(&Node::Bool(false)) {
         return None;
     }
     Some(Rule {
         max_attempts: number(root, "gateway.auth.rateLimit.maxAttempts"),
-        window: Duration::from_millis(number(root, "gateway.auth.rateLimit.windowMs")),
-        lockout: Duration::from_millis(number(root, "gateway.auth.rateLimit.lockoutMs")),
-        exempt_loopback: at.key("exemptLoopback").bool(true),
+        window: Duration::from_millis(number(root, "gateway.auth.rateLimit.windowMs").into()),
+        lockout: Duration::from_millis(number(root, "gateway.auth.rateLimit.lockoutMs").into()),
+        exempt_loopback: at.flag("exemptLoopback", true),
     })
 }
 
+#[inline(never)]
 fn proxy_net(at: &At<'_>, findings: &mut Findings) -> Option<Net> {
     let text = at.node?.text()?;
     let net = Net::parse(text);
     match net {
         None => {
-            let message = format!("{} is no address and no CIDR block, so it never matches", quoted(text));
+            let message = [&quoted(text), " is no address and no CIDR block, so it never matches"].concat();
             findings.warn(&at.path, &message);
         }
         Some(Net { prefix: 0, .. }) => {
@@ -232,14 +313,15 @@ fn proxy_net(at: &At<'_>, findings: &mut Findings) -> Option<Net> {
     net
 }
 
+#[inline(never)]
 fn names(root: &Node, findings: &mut Findings) -> Names {
     let at = At::root(root).key("gateway");
     let ui = at.key("controlUi");
     Names {
         any_literal: false,
-        hosts: at.key("hosts").items().filter_map(|item| host(&item, findings)).collect(),
-        origins: ui.key("allowedOrigins").items().filter_map(|item| origin(&item, findings)).collect(),
-        host_origin_fallback: ui.key("dangerouslyAllowHostHeaderOriginFallback").bool(false),
+        hosts: gather(&at.key("hosts"), host, findings),
+        origins: gather(&ui.key("allowedOrigins"), origin, findings),
+        host_origin_fallback: ui.flag("dangerouslyAllowHostHeaderOriginFallback", false),
     }
 }
 
@@ -263,7 +345,7 @@ fn origin(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     let text = at.node?.text()?.trim().to_ascii_lowercase();
     let rest = text.split_once("://").map(|(_, rest)| rest);
     if text != "*" && !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' '])) {
-        let message = format!("{} never matches; write scheme://host or scheme://host:port", quoted(&text));
+        let message = [&quoted(&text), " never matches; write scheme://host or scheme://host:port"].concat();
         findings.warn(&at.path, &message);
     }
     Some(text)

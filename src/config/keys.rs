@@ -4,6 +4,7 @@
 //! Patterns: `*` stands for any key of an object, `[]` for any element of a list.
 
 pub use super::key::{Default, Key, Kind};
+use super::pack::{ROWS, Row};
 use crate::limits::*;
 
 /// The words of `gateway.auth.mode`, in the order of the contract.
@@ -35,7 +36,8 @@ const fn number(path: &'static str, min: u64, max: u64, default: u64, about: &'s
     Key { path, kind, default: Default::Number(default as i64), about }
 }
 
-static KEYS: &[Key] = &[
+/// The rows as they are written; the program holds them packed.
+pub(super) const SOURCE: &[Key] = &[
     key("$schema", Kind::Text, "Names a schema for editors; not read."),
     key("gateway", Kind::Object, "The listener, and who may come in."),
     number("gateway.port", 0, u16::MAX as u64, PORT_DEFAULT as u64, "TCP port; 0 takes any free one."),
@@ -433,33 +435,55 @@ static KEYS: &[Key] = &[
 ];
 
 /// Every known key, in the order of the documentation.
-pub fn keys() -> &'static [Key] {
-    KEYS
+pub fn keys() -> impl Iterator<Item = Key> {
+    ROWS.iter().map(Row::key)
+}
+
+/// The row of that path pattern.
+#[inline(never)]
+pub(super) fn row(path: &str) -> Option<Key> {
+    ROWS.iter().find(|row| row.path() == path).map(Row::key)
 }
 
 /// The row that describes `name` in the object at `pattern` (`""` = the root), exact names before `*`.
-pub(super) fn child(pattern: &str, name: &str) -> Option<&'static Key> {
-    let named = |wanted: &str| children(pattern).find(|(_, own)| *own == wanted).map(|(key, _)| key);
-    named(name).or_else(|| named("*"))
+pub(super) fn child(pattern: &str, name: &str) -> Option<Key> {
+    let mut any = None;
+    for row in &ROWS {
+        match own(row, pattern) {
+            Some("*") => any = any.or(Some(row)),
+            Some(own) if own == name => return Some(row.key()),
+            _ => {}
+        }
+    }
+    any.map(Row::key)
 }
 
 /// The row of the elements of the list at `pattern`.
-pub(super) fn item(pattern: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path.strip_suffix("[]") == Some(pattern))
+pub(super) fn item(pattern: &str) -> Option<Key> {
+    row(&[pattern, "[]"].concat())
 }
 
-/// The rows right below `pattern`, each with its own name.
-pub(super) fn children(pattern: &str) -> impl Iterator<Item = (&'static Key, &'static str)> {
-    KEYS.iter().filter_map(move |key| {
-        let own = if pattern.is_empty() { key.path } else { key.path.strip_prefix(pattern)?.strip_prefix('.')? };
-        (!own.is_empty() && !own.contains(['.', '['])).then_some((key, own))
-    })
+/// The names of the keys right below `pattern`.
+pub(super) fn children(pattern: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for row in &ROWS {
+        names.extend(own(row, pattern));
+    }
+    names
+}
+
+/// The row's own name, when it stands right below `pattern`.
+#[inline(never)]
+fn own(row: &Row, pattern: &str) -> Option<&'static str> {
+    let path = row.path();
+    let own = if pattern.is_empty() { path } else { path.strip_prefix(pattern)?.strip_prefix('.')? };
+    (!own.is_empty() && !own.bytes().any(|b| matches!(b, b'.' | b'['))).then_some(own)
 }
 
 /// The row itself, or the one it stands for.
-pub(super) fn resolve(key: &'static Key) -> &'static Key {
+pub(super) fn resolve(key: Key) -> Key {
     match key.kind {
-        Kind::As(pattern) => KEYS.iter().find(|other| other.path == pattern).unwrap_or(key),
+        Kind::As(pattern) => row(pattern).unwrap_or(key),
         _ => key,
     }
 }
@@ -470,16 +494,16 @@ mod tests {
 
     #[test]
     fn every_row_is_reachable_once_and_described() {
-        for (index, row) in KEYS.iter().enumerate() {
-            assert!(KEYS.iter().skip(index + 1).all(|other| other.path != row.path), "{} twice", row.path);
+        for (index, row) in SOURCE.iter().enumerate() {
+            assert!(SOURCE.iter().skip(index + 1).all(|other| other.path != row.path), "{} twice", row.path);
             assert!(row.about.ends_with('.') && row.about.len() <= 90, "{}", row.path);
             let parent = match row.path.rsplit_once('.') {
                 Some((parent, _)) => parent,
                 None => continue,
             };
-            assert!(KEYS.iter().any(|other| other.path == parent), "{} has no parent row", row.path);
+            assert!(SOURCE.iter().any(|other| other.path == parent), "{} has no parent row", row.path);
             if let Kind::As(pattern) = row.kind {
-                assert!(KEYS.iter().any(|other| other.path == pattern), "{} stands for nothing", row.path);
+                assert!(SOURCE.iter().any(|other| other.path == pattern), "{} stands for nothing", row.path);
             }
             if let (Kind::Integer { min, max }, Default::Number(default)) = (row.kind, row.default) {
                 assert!(min <= default && default <= max, "{}", row.path);

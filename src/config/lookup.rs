@@ -29,7 +29,7 @@ pub struct KeyInfo {
 pub fn schema_lookup(path: &str) -> Option<KeyInfo> {
     let path = path.trim();
     if path.is_empty() || path == "." {
-        let children = keys::children("").map(|(_, own)| own).collect();
+        let children = keys::children("");
         let about = "The whole configuration.";
         let kind = Kind::Object.to_string();
         return Some(KeyInfo {
@@ -43,7 +43,7 @@ pub fn schema_lookup(path: &str) -> Option<KeyInfo> {
             children,
         });
     }
-    let mut row: Option<&'static Key> = None;
+    let mut row: Option<Key> = None;
     for step in steps(path)? {
         let pattern = row.map_or("", |row| keys::resolve(row).path);
         row = Some(match (&step, row.map(|row| keys::resolve(row).kind)) {
@@ -57,14 +57,14 @@ pub fn schema_lookup(path: &str) -> Option<KeyInfo> {
     row.map(info)
 }
 
-fn info(row: &'static Key) -> KeyInfo {
+fn info(row: Key) -> KeyInfo {
     let own = keys::resolve(row);
     let (range, words): (_, &'static [&'static str]) = match own.kind {
         Kind::Integer { min, max } | Kind::TextOrInteger { min, max } => (Some((min, max)), &[]),
         Kind::Word(words) => (None, words),
         _ => (None, &[]),
     };
-    let mut children: Vec<&'static str> = keys::children(own.path).map(|(_, own)| own).collect();
+    let mut children = keys::children(own.path);
     if own.kind == Kind::List {
         children.push("[]");
     }
@@ -154,7 +154,7 @@ fn redact_object(entries: &mut [(String, Node)], pattern: &str) {
     }
 }
 
-fn redact_value(node: &mut Node, row: &'static Key) {
+fn redact_value(node: &mut Node, row: Key) {
     match (row.kind, node) {
         // A path or a variable's name is not the secret itself.
         (Kind::Secret, Node::Map(entries)) => {

@@ -14,6 +14,7 @@ mod keys;
 mod lookup;
 mod nearest;
 mod node;
+mod pack;
 mod policy;
 mod refuse;
 mod secrets;
@@ -243,10 +244,18 @@ pub fn bind(word: &str, host: Option<Ipv4Addr>) -> Result<Bind, String> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
+    #[inline(never)]
     fn error(&mut self, path: &str, message: &str) {
         self.0.push(finding(Level::Error, path, message));
     }
 
+    /// The same of a message that is put together.
+    #[inline(never)]
+    fn wrong(&mut self, path: &str, parts: &[&str]) {
+        self.error(path, &parts.concat());
+    }
+
+    #[inline(never)]
     fn warn(&mut self, path: &str, message: &str) {
         self.0.push(finding(Level::Warning, path, message));
     }

@@ -1,22 +1,42 @@
 //! A misspelt word and the words allowed there → the one that was probably meant. Pure.
 
 /// The candidate nearest to `word` by edit distance (case ignored), unless even that one is too far to be a slip.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[inline(never)]
+pub(super) fn nearest<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
-    let reach = length.div_ceil(3).max(1);
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.chars().count().abs_diff(length) <= reach)
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let mut reach = length.div_ceil(3).max(1);
+    let mut nearest = None;
+    for candidate in candidates {
+        if candidate.chars().count().abs_diff(length) > reach {
+            continue;
+        }
+        let distance = distance(word, candidate);
+        // The next one must be nearer, or as near as allowed while there is none.
+        if distance < reach || distance == reach && nearest.is_none() {
+            (nearest, reach) = (Some(candidate), distance);
+        }
+    }
+    nearest
+}
+
+/// Asks whether that word was meant; nothing without one.
+#[inline(never)]
+pub(super) fn meant(word: Option<&str>) -> String {
+    word.map_or_else(String::new, |word| ["; did you mean \"", word, "\"?"].concat())
+}
+
+#[inline(never)]
+fn lower(text: &str) -> Vec<char> {
+    let mut lower = Vec::new();
+    for c in text.chars() {
+        lower.extend(c.to_lowercase());
+    }
+    lower
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours that turn one word into the other.
 pub(super) fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
-    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
+    let (a, b) = (lower(a), lower(b));
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.iter().enumerate() {
@@ -60,6 +80,6 @@ mod tests {
     }
 
     fn check(word: &str, expected: Option<&str>) {
-        assert_eq!(nearest(word, ["port", "bind", "trustedProxies"]), expected, "{word:?}");
+        assert_eq!(nearest(word, &mut ["port", "bind", "trustedProxies"].into_iter()), expected, "{word:?}");
     }
 }

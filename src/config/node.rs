@@ -2,7 +2,6 @@
 //!
 //! The parser recurses and has no limit of its own, so size and depth are counted before it runs.
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use json5::{ErrorCode, Position};
@@ -58,6 +57,7 @@ impl Node {
     }
 
     /// The value of `key`, when this is an object that has it.
+    #[inline(never)]
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
@@ -185,17 +185,26 @@ pub(super) fn dedupe(node: &mut Node, path: &str, findings: &mut Findings) {
             }
         }
         Node::Map(entries) => {
-            let mut seen = BTreeSet::new();
-            let mut kept = Vec::with_capacity(entries.len());
-            for (key, child) in entries.drain(..).rev() {
-                if seen.insert(key.clone()) {
-                    kept.push((key, child));
-                } else {
-                    findings.error(&member(path, &key), "this key is written twice; keep one of them");
+            let mut order: Vec<(&str, usize)> = Vec::with_capacity(entries.len());
+            order.extend(entries.iter().enumerate().map(|(at, (key, _))| (key.as_str(), at)));
+            order.sort_unstable();
+            // Of equal keys the last stays.
+            let mut gone = vec![false; entries.len()];
+            for pair in order.windows(2) {
+                if let [(key, at), (next, _)] = pair
+                    && key == next
+                    && let Some(gone) = gone.get_mut(*at)
+                {
+                    *gone = true;
                 }
             }
-            kept.reverse();
-            *entries = kept;
+            for ((key, _), gone) in entries.iter().zip(&gone).rev() {
+                if *gone {
+                    findings.error(&member(path, key), "this key is written twice; keep one of them");
+                }
+            }
+            let mut gone = gone.into_iter();
+            entries.retain(|_| gone.next() != Some(true));
             for (key, child) in entries {
                 dedupe(child, &member(path, key), findings);
             }
@@ -205,18 +214,20 @@ pub(super) fn dedupe(node: &mut Node, path: &str, findings: &mut Findings) {
 }
 
 /// The path of `key` in the object at `path` (`""` = the root). Keys that are no plain word stand quoted in brackets.
+#[inline(never)]
 pub(super) fn member(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
     match (plain && key.len() <= FINDING_QUOTE_CHARS_MAX, path.is_empty()) {
         (true, true) => key.to_owned(),
-        (true, false) => format!("{path}.{key}"),
-        (false, _) => format!("{path}[{}]", quoted(key)),
+        (true, false) => [path, ".", key].concat(),
+        (false, _) => [path, "[", &quoted(key), "]"].concat(),
     }
 }
 
 /// The path of element `index` of the array at `path`.
+#[inline(never)]
 pub(super) fn element(path: &str, index: usize) -> String {
-    format!("{path}[{index}]")
+    [path, "[", &index.to_string(), "]"].concat()
 }
 
 /// `text` in double quotes, cut, with everything escaped that a terminal or a log could trip over.

@@ -7,6 +7,7 @@ use crate::gate::policy::{Agent, Channel, Group, Level, Lists, Policy, Profile, 
 use crate::gate::session::agent_id;
 
 /// Every rule that the document holds; what follows from the tool table stays empty.
+#[inline(never)]
 pub(super) fn policy(root: &Node, findings: &mut Findings) -> Policy {
     let at = At::root(root);
     let (tools, agents, door) = (at.key("tools"), at.key("agents"), at.key("gateway").key("tools"));
@@ -18,8 +19,8 @@ pub(super) fn policy(root: &Node, findings: &mut Findings) -> Policy {
             .and_then(|depth| u32::try_from(depth).ok()),
         subagents: lists(&tools.key("subagents").key("tools"), findings),
         channels: channels(&at.key("channels"), findings),
-        http_allow: door.key("allow").texts(),
-        http_deny: door.key("deny").texts(),
+        http_allow: door.list("allow"),
+        http_deny: door.list("deny"),
         session: session(&at.key("session"), findings),
         groups: Vec::new(),
         http_deny_more: Vec::new(),
@@ -27,6 +28,7 @@ pub(super) fn policy(root: &Node, findings: &mut Findings) -> Policy {
     }
 }
 
+#[inline(never)]
 fn level(at: &At<'_>, findings: &mut Findings) -> Level {
     let provider = |(key, at): (&str, At<'_>)| Provider {
         key: key.to_owned(),
@@ -37,8 +39,9 @@ fn level(at: &At<'_>, findings: &mut Findings) -> Level {
     Level { profile: profile(at), lists: lists(at, findings), by_provider }
 }
 
+#[inline(never)]
 fn profile(at: &At<'_>) -> Option<Profile> {
-    match at.key("profile").text()? {
+    match at.word("profile")? {
         "coding" => Some(Profile::Coding),
         "full" => Some(Profile::Full),
         "messaging" => Some(Profile::Messaging),
@@ -47,12 +50,10 @@ fn profile(at: &At<'_>) -> Option<Profile> {
     }
 }
 
+#[inline(never)]
 fn lists(at: &At<'_>, findings: &mut Findings) -> Lists {
-    let lists = Lists {
-        allow: at.key("allow").texts_if_any(),
-        also_allow: at.key("alsoAllow").texts_if_any(),
-        deny: at.key("deny").texts(),
-    };
+    let lists =
+        Lists { allow: at.list_if_any("allow"), also_allow: at.list_if_any("alsoAllow"), deny: at.list("deny") };
     let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     // An empty list restricts nothing, so the reference lets it stand beside the other.
     if filled(&lists.allow) && filled(&lists.also_allow) {
@@ -62,10 +63,12 @@ fn lists(at: &At<'_>, findings: &mut Findings) -> Lists {
     lists
 }
 
+#[inline(never)]
 fn model(at: &At<'_>) -> Option<String> {
     at.text().or_else(|| at.node?.get("primary")?.text()).map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
+#[inline(never)]
 fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::new();
     for item in at.items() {
@@ -79,16 +82,16 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
         };
         let id = agent_id(text);
         if agents.iter().any(|agent| agent.id == id) {
-            findings.warn(&written.path, &format!("the id {} is taken; only the first entry counts", quoted(&id)));
+            findings.warn(&written.path, &["the id ", &quoted(&id), " is taken; only the first entry counts"].concat());
         }
-        let default = item.key("default").bool(false);
+        let default = item.flag("default", false);
         if default && agents.iter().any(|agent| agent.default) {
             findings.warn(&member(&item.path, "default"), "another agent is the default already; the first one counts");
         }
         agents.push(Agent {
             id,
             default,
-            name: item.key("name").text().map(str::to_owned),
+            name: item.word("name").map(str::to_owned),
             model: model(&item.key("model")),
             tools: level(&item.key("tools"), findings),
         });
@@ -96,9 +99,10 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
     agents
 }
 
+#[inline(never)]
 fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
     let main = at.key("mainKey");
-    let main_key = main.text().map(str::to_lowercase).filter(|key| key != "main");
+    let main_key = main.text().map(lower).filter(|key| key != "main");
     let main_key = main_key.filter(|key| {
         // A colon would make the main session look like one of another kind, a subagent's for instance.
         let fits = !key.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control());
@@ -107,15 +111,31 @@ fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
         }
         fits
     });
-    SessionRule { global: at.key("scope").text() == Some("global"), main_key }
+    SessionRule { global: at.word("scope") == Some("global"), main_key }
 }
 
+/// `text` in lower case. The standard library's own way to it is vector code of 3 KiB.
+#[inline(never)]
+fn lower(text: &str) -> String {
+    let mut lower = String::new();
+    for (at, c) in text.char_indices() {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + c.len_utf8()..).unwrap_or_default());
+        match c {
+            // At the end of a word this letter has another form.
+            'Σ' if before.ends_with(char::is_alphabetic) && !after.starts_with(char::is_alphabetic) => lower.push('ς'),
+            _ => lower.extend(c.to_lowercase()),
+        }
+    }
+    lower
+}
+
+#[inline(never)]
 fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
     let mut channels: Vec<Channel> = Vec::new();
     for (key, item) in at.entries() {
         let Some(id) = foreign::channel(key) else { continue };
         if channels.iter().any(|channel| channel.id == id) {
-            findings.error(&item.path, &format!("the channel {id} is written twice; merge both into channels.{id}"));
+            findings.wrong(&item.path, &["the channel ", id, " is written twice; merge both into channels.", id]);
             continue;
         }
         let mut accounts: Vec<(String, Vec<Group>)> = Vec::new();
@@ -124,7 +144,7 @@ fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
             if accounts.iter().any(|(own, _)| *own == account) {
                 findings.warn(&item.path, "this account is written twice in different case; the first one counts");
             }
-            if item.key("groups").node.is_some() {
+            if item.below("groups").is_some() {
                 accounts.push((account, groups(&item.key("groups"), findings)));
             }
         }
@@ -133,6 +153,7 @@ fn channels(at: &At<'_>, findings: &mut Findings) -> Vec<Channel> {
     channels
 }
 
+#[inline(never)]
 fn groups(at: &At<'_>, findings: &mut Findings) -> Vec<Group> {
     let mut groups = Vec::new();
     for (id, item) in at.entries() {
@@ -156,6 +177,13 @@ fn groups(at: &At<'_>, findings: &mut Findings) -> Vec<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lower_case() {
+        for text in ["", "Main", "ÄÖ İ", "ΣΑΣ ΣΑ-ΣΣ Σ", "ΌΣΟΣ", "Ǆ1ẞ"] {
+            assert_eq!(lower(text), text.to_lowercase());
+        }
+    }
 
     #[test]
     fn agent_ids() {

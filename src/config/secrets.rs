@@ -2,7 +2,7 @@
 //!
 //! No finding made here quotes a secret's text.
 
-use super::nearest::nearest;
+use super::nearest::{meant, nearest};
 use super::node::{Node, member, quoted};
 use super::{Findings, Held};
 use crate::gate::secret::Secret;
@@ -49,8 +49,7 @@ pub(super) fn read(node: &Node, path: &str, kept: bool, root: &Node, findings: &
         Node::Map(_) if node.get("source").is_some() => sourced(node, path, root, findings),
         Node::Map(_) => referred(node, path, findings),
         _ => {
-            let got = node.noun();
-            findings.error(path, &format!("expected text, {{file: \"/path\"}} or {{env: \"NAME\"}}, got {got}"));
+            findings.wrong(path, &["expected text, {file: \"/path\"} or {env: \"NAME\"}, got ", node.noun()]);
             None
         }
     }
@@ -76,6 +75,7 @@ pub(super) fn hold(
     Some(place)
 }
 
+#[inline(never)]
 fn plain(text: &str, path: &str, findings: &mut Findings) -> Option<SecretRef> {
     if sample(text) {
         findings.error(path, "this is a sample value, not a secret; replace it by a random one");
@@ -92,14 +92,14 @@ fn plain(text: &str, path: &str, findings: &mut Findings) -> Option<SecretRef> {
     secret.map(SecretRef::Text)
 }
 
+#[inline(never)]
 fn referred(node: &Node, path: &str, findings: &mut Findings) -> Option<SecretRef> {
     let prefix = field(node, "prefix", path, findings);
     for (key, _) in node.entries() {
         if !["env", "file", "prefix"].contains(&key.as_str()) {
-            let hint = nearest(key, ["env", "file", "prefix", "source"]);
-            let hint =
-                hint.map_or("; known here: env, file, prefix".to_owned(), |own| format!("; did you mean \"{own}\"?"));
-            findings.error(&member(path, key), &format!("unknown key {}{hint}", quoted(key)));
+            let hint = nearest(key, &mut ["env", "file", "prefix", "source"].into_iter());
+            let known = if hint.is_none() { "; known here: env, file, prefix" } else { "" };
+            findings.wrong(&member(path, key), &["unknown key ", &quoted(key), &meant(hint), known]);
         }
     }
     match (node.get("env").is_some(), node.get("file").is_some()) {
@@ -113,6 +113,7 @@ fn referred(node: &Node, path: &str, findings: &mut Findings) -> Option<SecretRe
 }
 
 /// The reference's own form: `{source, provider, id}`.
+#[inline(never)]
 fn sourced(node: &Node, path: &str, root: &Node, findings: &mut Findings) -> Option<SecretRef> {
     let source = field(node, "source", path, findings)?;
     let at = member(path, "source");
@@ -137,7 +138,7 @@ fn sourced(node: &Node, path: &str, root: &Node, findings: &mut Findings) -> Opt
             }
         }
         _ => {
-            findings.error(&at, &format!("{} is not one of env, file, exec", quoted(&source)));
+            findings.wrong(&at, &[&quoted(&source), " is not one of env, file, exec"]);
             None
         }
     }
@@ -156,7 +157,7 @@ fn field(node: &Node, key: &str, path: &str, findings: &mut Findings) -> Option<
         }
         Some(Node::Text(text)) => Some(text.clone()),
         Some(other) => {
-            findings.error(&member(path, key), &format!("expected text, got {}", other.noun()));
+            findings.wrong(&member(path, key), &["expected text, got ", other.noun()]);
             None
         }
     }

@@ -58,7 +58,13 @@ impl Scopes {
 
     /// Those of `wanted` that this set covers.
     pub(super) fn narrowed(&self, wanted: &Scopes) -> Scopes {
-        Scopes(wanted.0.iter().filter(|s| self.covers(s)).cloned().collect())
+        let mut both = Vec::with_capacity(wanted.0.len());
+        for scope in wanted.0.iter() {
+            if self.covers(scope) {
+                both.push(scope.clone());
+            }
+        }
+        Scopes(both.into())
     }
 
     fn holds(&self, scope: &str) -> bool {

@@ -19,6 +19,7 @@ use crate::limits::RETRY_SECS;
 use crate::tool::Outcome;
 
 /// Orders the call that `values` ask for; `params` is what they were read from.
+#[inline(never)]
 pub(super) fn order(
     member: &Member,
     id: &str,

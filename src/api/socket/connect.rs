@@ -181,11 +181,12 @@ impl Client {
 }
 
 /// Judges the parameters of `connect`.
+#[inline(never)]
 pub(super) fn connect(
     start: &Start,
     params: Option<&serde_json::value::RawValue>,
     scene: &Scene<'_>,
-) -> Result<Member, Refused> {
+) -> Result<Member, Box<Refused>> {
     let params = params.filter(|raw| raw.get() != "null").ok_or_else(|| Refused::params("must be object"))?;
     let values = params::read(&CONNECT, Some(params)).map_err(|why| Refused::params(&why))?;
     let scopes = values.texts("scopes");
@@ -200,7 +201,7 @@ pub(super) fn connect(
         Some(_) => return Err(Refused::plain("invalid role", "role_invalid")),
     };
     let about = values.object("client").ok_or_else(|| Refused::params("must be object"))?;
-    let text = |name| about.text(name).unwrap_or_default();
+    let text = |name| about.words(name);
     let client = Client { id: text("id"), mode: text("mode") };
     if client.page() && !start.claims.has_page() {
         return Err(Refused::origin("origin missing or invalid"));
@@ -231,7 +232,8 @@ pub(super) fn connect(
 /// # Errors
 /// `PROTOCOL_MISMATCH`, with the details of both versions: one reads `expectedProtocol`, and its node falls back to 3
 /// when it says 3. Source: contract ws.md §2.3.
-fn protocol(min: i64, max: i64) -> Result<u8, Refused> {
+#[inline(never)]
+fn protocol(min: i64, max: i64) -> Result<u8, Box<Refused>> {
     let spoken = max.min(PROTOCOLS.1);
     if spoken >= min.max(PROTOCOLS.0) {
         return Ok(u8::try_from(spoken).unwrap_or(u8::MAX));
@@ -243,11 +245,12 @@ fn protocol(min: i64, max: i64) -> Result<u8, Refused> {
     details.count("clientMaxProtocol", count(max)).count("expectedProtocol", count(expected));
     let details = details.count("minimumProbeProtocol", count(PROTOCOLS.0)).close("}").done();
     let flop = Flop { details: Some(details), ..Flop::new("protocol mismatch") };
-    Err(Refused { flop, close: 1002, word: "protocol_mismatch" })
+    Err(Box::new(Refused { flop, close: 1002, word: "protocol_mismatch" }))
 }
 
+#[inline(never)]
 fn device(values: Values<'_>) -> Device {
-    let text = |name| values.text(name).unwrap_or_default();
+    let text = |name| values.words(name);
     let signed_at = values.integer("signedAt").and_then(|at| u64::try_from(at).ok()).unwrap_or_default();
     Device { id: text("id"), key: text("publicKey"), signature: text("signature"), nonce: text("nonce"), signed_at }
 }
@@ -305,13 +308,14 @@ impl Secrets {
     }
 }
 
+#[inline(never)]
 fn admit(
     start: &Start,
     secrets: &Secrets,
     client: &Client,
     device: bool,
     scene: &Scene<'_>,
-) -> Result<Principal, Refused> {
+) -> Result<Principal, Box<Refused>> {
     let mut gate = scene.gate.borrow_mut();
     let mode = gate.rules().auth.mode;
     let ask: Ask<'_> = start.claims.ask(secrets.offered(mode));
@@ -319,6 +323,7 @@ fn admit(
 }
 
 /// What presence tells of the client. Source: contract ws.md §4.3.
+#[inline(never)]
 fn entry(
     start: &Start,
     about: &Values<'_>,
@@ -327,16 +332,26 @@ fn entry(
     principal: &Principal,
     scene: &Scene<'_>,
 ) -> Entry {
-    let text = |name| about.text(name).unwrap_or_default();
+    let text = |name| about.words(name);
     let instance = text("instanceId");
-    let key = [device, &instance, &start.connection].into_iter().find(|key| !key.trim().is_empty()).unwrap_or_default();
+    let mut key: &str = &start.connection;
+    for own in [instance.as_str(), device] {
+        key = if own.trim().is_empty() { key } else { own };
+    }
     let host = about.text("displayName").unwrap_or_else(|| text("id"));
-    let mut entry = Entry::new(key).with("host", &host).with("deviceId", device).with("instanceId", &instance);
-    for name in ["version", "platform", "deviceFamily", "modelIdentifier", "mode"] {
-        entry = entry.with(name, &text(name));
+    let mut entry = Entry::new(key);
+    entry.set("host", &host);
+    entry.set("deviceId", device);
+    entry.set("instanceId", &instance);
+    for name in &["version", "platform", "deviceFamily", "modelIdentifier", "mode"] {
+        entry.set(name, &text(name));
     }
     if !scene.gate.borrow().direct_local(&start.claims.ask(None)) {
-        entry = entry.with("ip", &principal.client().to_string());
+        entry.set("ip", &principal.client().to_string());
     }
-    entry.list("roles", [role.word()].into_iter()).list("scopes", principal.scopes().names())
+    entry.add("roles", role.word());
+    for scope in principal.scopes().names() {
+        entry.add("scopes", scope);
+    }
+    entry
 }

@@ -73,33 +73,28 @@ pub(super) enum Flaw {
 
 impl Flaw {
     /// The message, the detail code, the detail's reason and the log's word. Source: contract ws.md §2.6.
+    #[inline(never)]
     pub fn words(self) -> [&'static str; 4] {
-        match self {
-            Flaw::Id => {
-                let code = "DEVICE_AUTH_DEVICE_ID_MISMATCH";
-                ["device identity mismatch", code, "device-id-mismatch", "device_id_mismatch"]
-            }
+        let words = match self {
+            Flaw::Id => "device identity mismatch|DEVICE_AUTH_DEVICE_ID_MISMATCH|device-id-mismatch|device_id_mismatch",
             Flaw::Key => {
-                let code = "DEVICE_AUTH_PUBLIC_KEY_INVALID";
-                ["device public key invalid", code, "device-public-key", "device_key_invalid"]
+                "device public key invalid|DEVICE_AUTH_PUBLIC_KEY_INVALID|device-public-key|device_key_invalid"
             }
             Flaw::NonceMissing => {
-                let code = "DEVICE_AUTH_NONCE_REQUIRED";
-                ["device nonce required", code, "device-nonce-missing", "device_nonce_missing"]
+                "device nonce required|DEVICE_AUTH_NONCE_REQUIRED|device-nonce-missing|device_nonce_missing"
             }
             Flaw::Nonce => {
-                let code = "DEVICE_AUTH_NONCE_MISMATCH";
-                ["device nonce mismatch", code, "device-nonce-mismatch", "device_nonce_mismatch"]
+                "device nonce mismatch|DEVICE_AUTH_NONCE_MISMATCH|device-nonce-mismatch|device_nonce_mismatch"
             }
             Flaw::Signature => {
-                let code = "DEVICE_AUTH_SIGNATURE_INVALID";
-                ["device signature invalid", code, "device-signature", "device_signature_invalid"]
+                "device signature invalid|DEVICE_AUTH_SIGNATURE_INVALID|device-signature|device_signature_invalid"
             }
             Flaw::Stale => {
-                let code = "DEVICE_AUTH_SIGNATURE_EXPIRED";
-                ["device signature expired", code, "device-signature-stale", "device_signature_stale"]
+                "device signature expired|DEVICE_AUTH_SIGNATURE_EXPIRED|device-signature-stale|device_signature_stale"
             }
-        }
+        };
+        let mut words = words.split('|');
+        [(); 4].map(|()| words.next().unwrap_or_default())
     }
 }
 
@@ -110,6 +105,7 @@ impl Device {
     ///
     /// # Errors
     /// What is wrong.
+    #[inline(never)]
     pub fn verify(&self, signed: &Signed<'_>, challenge: &Challenge<'_>) -> Result<(), Flaw> {
         let key = key(&self.key).ok_or(Flaw::Key)?;
         if hex(&hmac_sha256::Hash::hash(&key)) != self.id {
@@ -134,6 +130,7 @@ impl Device {
     }
 
     /// What the second version of the signed text says after its name; the third begins with the same.
+    #[inline(never)]
     fn common(&self, signed: &Signed<'_>, nonce: &str) -> String {
         let (scopes, at) = (signed.scopes.join(","), self.signed_at.to_string());
         let parts = ["", &self.id, signed.client, signed.mode, signed.role, &scopes, &at, signed.token, nonce];
@@ -142,6 +139,7 @@ impl Device {
 }
 
 /// The bytes of a key: of any length, so that the id can be judged before the key is.
+#[inline(never)]
 fn key(text: &str) -> Option<Vec<u8>> {
     /// What stands before the key itself in its PEM form. Source: RFC 8410 §4.
     const INFO: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -151,8 +149,11 @@ fn key(text: &str) -> Option<Vec<u8>> {
     if !text.contains("-----BEGIN") {
         return base64::decode(text.trim());
     }
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
-    Some(base64::decode(&lines.collect::<String>())?.strip_prefix(&INFO)?.to_vec())
+    let mut lines = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with("-----")) {
+        lines.push_str(line);
+    }
+    Some(base64::decode(&lines)?.strip_prefix(&INFO)?.to_vec())
 }
 
 #[cfg(test)]

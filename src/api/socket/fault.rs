@@ -31,30 +31,35 @@ fn details(code: &str, other: Option<(&str, &str)>) -> String {
 }
 
 impl Refused {
-    fn detailed(message: &str, details: String, word: &'static str) -> Refused {
+    #[inline(never)]
+    fn detailed(message: &str, details: String, word: &'static str) -> Box<Refused> {
         let flop = Flop { details: Some(details), ..Flop::new(message) };
-        Refused { flop, close: 1008, word }
+        Box::new(Refused { flop, close: 1008, word })
     }
 
     /// An error without details.
-    pub fn plain(message: &str, word: &'static str) -> Refused {
-        Refused { flop: Flop::new(message), close: 1008, word }
+    #[inline(never)]
+    pub fn plain(message: &str, word: &'static str) -> Box<Refused> {
+        Box::new(Refused { flop: Flop::new(message), close: 1008, word })
     }
 
     /// The parameters are not those of `connect`.
-    pub fn params(why: &str) -> Refused {
+    #[inline(never)]
+    pub fn params(why: &str) -> Box<Refused> {
         Refused::plain(&["invalid connect params: ", why].concat(), "connect_invalid")
     }
 
     /// A page in a browser that may not come here, or will not say where it is from.
-    pub fn origin(reason: &str) -> Refused {
+    #[inline(never)]
+    pub fn origin(reason: &str) -> Box<Refused> {
         let message = "origin not allowed (open the Control UI from the gateway host or allow it in gateway.controlUi.allowedOrigins)";
         let details = details("CONTROL_UI_ORIGIN_NOT_ALLOWED", Some(("reason", reason)));
         Refused::detailed(message, details, Deny::OriginForbidden.word())
     }
 
     /// A node without a device.
-    pub fn no_device() -> Refused {
+    #[inline(never)]
+    pub fn no_device() -> Box<Refused> {
         let details = details("DEVICE_IDENTITY_REQUIRED", None);
         let mut refused = Refused::detailed("device identity required", details, "device_missing");
         refused.flop.code = "NOT_PAIRED";
@@ -62,7 +67,7 @@ impl Refused {
     }
 
     /// A device block that does not hold.
-    pub fn device(flaw: Flaw) -> Refused {
+    pub fn device(flaw: Flaw) -> Box<Refused> {
         let [message, code, reason, word] = flaw.words();
         Refused::detailed(message, details(code, Some(("reason", reason))), word)
     }
@@ -70,37 +75,35 @@ impl Refused {
     /// The gate's denial in the words that clients know. `device` says whether a device block came.
     ///
     /// A device's or a bootstrap token never opens anything here, so it is what is wrong where nothing else was sent.
-    pub fn denied(deny: Deny, mode: Mode, secrets: &Secrets, client: &Client, device: bool) -> Refused {
+    #[inline(never)]
+    pub fn denied(deny: Deny, mode: Mode, secrets: &Secrets, client: &Client, device: bool) -> Box<Refused> {
         let token = mode == Mode::Token;
         let silent = matches!(deny, Deny::CredentialMissing | Deny::ProxyRefused);
-        let [code, reason, message, hint] = match deny {
+        let mut missing = "";
+        // The code and the message; the reason is the code's own words.
+        let words = match deny {
             _ if silent && secrets.device() => {
-                let message = "device token mismatch (rotate/reissue device token)";
-                ["AUTH_DEVICE_TOKEN_MISMATCH", "device_token_mismatch", message, ""]
+                "AUTH_DEVICE_TOKEN_MISMATCH device token mismatch (rotate/reissue device token)"
             }
             _ if silent && secrets.bootstrap() => {
-                let message = "bootstrap token invalid or expired (scan a fresh setup code)";
-                ["AUTH_BOOTSTRAP_TOKEN_INVALID", "bootstrap_token_invalid", message, ""]
+                "AUTH_BOOTSTRAP_TOKEN_INVALID bootstrap token invalid or expired (scan a fresh setup code)"
             }
-            Deny::CredentialMismatch if token => {
-                ["AUTH_TOKEN_MISMATCH", "token_mismatch", "gateway token mismatch", hint(token, client)]
-            }
-            Deny::CredentialMismatch => {
-                ["AUTH_PASSWORD_MISMATCH", "password_mismatch", "gateway password mismatch", hint(token, client)]
-            }
-            Deny::CredentialMissing if token => {
-                ["AUTH_TOKEN_MISSING", "token_missing", "gateway token missing", hint(token, client)]
-            }
-            Deny::CredentialMissing => {
-                ["AUTH_PASSWORD_MISSING", "password_missing", "gateway password missing", hint(token, client)]
+            Deny::CredentialMismatch | Deny::CredentialMissing => {
+                missing = hint(token, client);
+                match (deny == Deny::CredentialMismatch, token) {
+                    (true, true) => "AUTH_TOKEN_MISMATCH gateway token mismatch",
+                    (true, false) => "AUTH_PASSWORD_MISMATCH gateway password mismatch",
+                    (false, true) => "AUTH_TOKEN_MISSING gateway token missing",
+                    (false, false) => "AUTH_PASSWORD_MISSING gateway password missing",
+                }
             }
             Deny::HostUnknown | Deny::OriginForbidden => return Refused::origin("origin not allowed"),
-            Deny::ProxyRefused | Deny::ScopeMissing(_) => ["AUTH_UNAUTHORIZED", "unauthorized", "", ""],
-            Deny::RateLimited(_) => {
-                let message = "too many failed authentication attempts (retry later)";
-                ["AUTH_RATE_LIMITED", "rate_limited", message, ""]
-            }
+            Deny::ProxyRefused | Deny::ScopeMissing(_) => "AUTH_UNAUTHORIZED ",
+            Deny::RateLimited(_) => "AUTH_RATE_LIMITED too many failed authentication attempts (retry later)",
         };
+        let (code, message) = words.split_once(' ').unwrap_or_default();
+        let reason = code.trim_start_matches("AUTH_").to_ascii_lowercase();
+        let (reason, hint) = (reason.as_str(), missing);
         let retry = reason == "token_mismatch" && device && secrets.token() && !secrets.device();
         let next = match reason {
             _ if retry => "retry_with_device_token",

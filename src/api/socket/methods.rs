@@ -259,6 +259,7 @@ pub fn find(name: &str) -> Option<&'static Method> {
 ///
 /// # Errors
 /// A [`Fault`] in the reference's words.
+#[inline(never)]
 pub fn answer<'a>(method: &Method, asked: &Asked<'a>, facts: &dyn Facts) -> Result<Told<'a>, Fault> {
     if let Some(scope) = method.scope.filter(|scope| !asked.scopes.covers(scope)) {
         return Err(Fault::scope_missing(scope, asked.protocol));

@@ -201,6 +201,7 @@ impl Talk {
     }
 }
 
+#[inline(never)]
 fn close(last: Option<String>, code: u16, reason: &str, word: &'static str) -> Act {
     Act::Close { last, code, reason: reason.into(), note: Note { reason: Some(word), ..Note::default() } }
 }
@@ -215,6 +216,7 @@ pub fn crowded(message: &[u8]) -> String {
     told(id, "", Err(Fault::AnswersFull))
 }
 
+#[inline(never)]
 fn refused(id: &str, message: impl Into<String>) -> String {
     frame::refusal(id, &Flop::new(message))
 }
@@ -223,6 +225,7 @@ fn refused(id: &str, message: impl Into<String>) -> String {
 ///
 /// # Errors
 /// The answer to a call that is the other role's.
+#[inline(never)]
 fn asked(member: &Member, request: &Request<'_>, scene: &Scene<'_>) -> Result<Act, String> {
     let (id, method) = (request.id, request.method.as_str());
     if method == "connect" {
@@ -287,6 +290,7 @@ fn absent(method: &str) -> Option<&'static str> {
 }
 
 /// A method that is not here: its scope is asked for first, as the reference does. Source: contract ws.md §3.
+#[inline(never)]
 fn unknown(method: &str, asked: &Asked<'_>) -> methods::Fault {
     let scope = absent(method).unwrap_or(ADMIN);
     if !asked.scopes.covers(scope) {
@@ -297,6 +301,7 @@ fn unknown(method: &str, asked: &Asked<'_>) -> methods::Fault {
 }
 
 /// The payload of a good `connect`. Source: contract ws.md §2.9.
+#[inline(never)]
 fn hello(member: &Member, facts: &dyn Facts) -> String {
     let mut json = Json::object();
     json.string("type", "hello-ok").count("protocol", member.protocol.into());
@@ -314,6 +319,7 @@ fn hello(member: &Member, facts: &dyn Facts) -> String {
 }
 
 /// How the gateway is now; where it keeps its files only for the owner.
+#[inline(never)]
 fn snapshot(json: &mut Json, member: &Member, facts: &dyn Facts) {
     let (presence, health) = facts.roll().borrow().versions();
     json.key("presence").raw(&methods::presence(facts));

@@ -62,6 +62,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// What is wrong with the parameters.
+#[inline(never)]
 pub(super) fn answer(
     method: &str,
     node: &str,

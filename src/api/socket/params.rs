@@ -106,6 +106,12 @@ impl<'p> Values<'p> {
         text(self.raw(name)?, PARAM_CHARS)?.ok()
     }
 
+    /// The same, empty when there is none.
+    #[inline(never)]
+    pub fn words(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default()
+    }
+
     /// The whole number of a member; one beyond the range of an `i64` is its nearest end.
     pub fn integer(&self, name: &str) -> Option<i64> {
         whole(self.raw(name)?.get())
