@@ -123,7 +123,7 @@ CONFIG
     done
     [ -n "$url" ] || fail "it does not listen: $(cat "$WORK/log")"
     curl --silent --show-error --fail --max-time 30 --output /dev/null "$url/healthz" || fail "no answer to /healthz"
-    says echo '{"tool":"echo","args":{"x":"a; $(id)"}}' '"exitCode":0,"stdout":"a; $(id)\\n"'
+    says echo '{"tool":"echo","args":{"x":"a; $(id)"}}' '"exitCode":0,"stdout":"a; $(id)\n"'
     says slow '{"tool":"slow"}' '"timedOut":true'
     ! pgrep -f 'sleep 86407' >/dev/null || fail "a program outlives its call"
     says dns_lookup '{"tool":"dns_lookup","args":{"name":"localhost"}}' '"127.0.0.1"'
