@@ -116,15 +116,16 @@ enter() {
 }
 
 # build TARGET: cross/TARGET.conf says how. The standard library comes without its backtrace printer and without the
-# text of panics: one ends the process at once, and the log does not say where. That is what 1 MiB costs. Runs of machine
-# code that occur often are made functions of their own (the outliner): 28 KiB of armv6.
+# text of panics: one ends the process at once, and the log does not say where. That is what 1 MiB costs. Nothing that
+# anybody reads is written by `Debug`, so that writes nothing: 4 KiB. Runs of machine code that occur often are made
+# functions of their own (the outliner): 28 KiB of armv6.
 build() {
     local target=$1 flags made
     local boards rustflags
     [ -e "$HERE/$target.conf" ] || fail "there is no cross/$target.conf; there are: $(targets)"
     . "$HERE/$target.conf"
     say "$target: $boards"
-    flags="-C link-self-contained=no -C target-feature=+crt-static -C llvm-args=--enable-machine-outliner=always $rustflags"
+    flags="-C link-self-contained=no -C target-feature=+crt-static -C llvm-args=--enable-machine-outliner=always -Z fmt-debug=none $rustflags"
     mkdir -p "$CACHE/work/home" "$OUT/$target"
     enter env -i HOME=/mnt/cache/home PATH=/usr/bin:/bin:/mnt/zig/bin TERM="${TERM:-dumb}" \
         CARGO_HOME=/mnt/cargo CARGO_TARGET_DIR=/mnt/cache/target CARGO_ZIGBUILD_ZIG_PATH=/mnt/zig/ziglang/zig \

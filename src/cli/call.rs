@@ -96,7 +96,11 @@ pub fn place(url: &str, socket: bool) -> Result<Place, Fault> {
 pub(super) fn arguments(call: &Call) -> Result<String, Fault> {
     let mut args: Vec<(String, String)> = Vec::new();
     if let Some(json) = &call.json {
-        let wrong = |error| Fault::Usage(format!("the arguments are no JSON object: {error}"));
+        let wrong = |error: serde_json::Error| {
+            // Of JSON that is something else there is no more to say.
+            let why = if error.is_data() { String::new() } else { [": ", &error.to_string()].concat() };
+            Fault::Usage(["the arguments are no JSON object", &why].concat())
+        };
         let read = schema::read_members(json, &mut |name, value| {
             args.push((String::from_utf8_lossy(name).into_owned(), value.get().to_owned()));
             Some(())

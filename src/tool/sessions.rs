@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::host::{Host, Visibility};
 use super::ledger::{Entry, Made};
+use super::object::quoted;
 use super::{Call, Outcome, fit};
 use crate::gate::session::{self, Session};
 use crate::limits::SESSION_LIST_MESSAGES;
@@ -249,7 +250,7 @@ pub(super) fn status(host: &Host, call: &Call) -> Outcome {
     }
     let table = host.sessions.borrow();
     let Some(entry) = table.find(key) else {
-        return Outcome::Failed(format!("session_status: no call was made in session {key:?}"));
+        return Outcome::Failed(["session_status: no call was made in session ", &quoted(key)].concat());
     };
     let text = card(host, call, entry);
     match Outcome::done(&Details { ok: true, session_key: key, changed_model: false, status_text: &text }) {

@@ -213,6 +213,22 @@ fn no_hidden_threads() {
 }
 
 #[test]
+fn nobody_reads_what_debug_writes() {
+    // The programs for small devices are built without it (cross/README.md): there it writes nothing.
+    let mut offences = Vec::new();
+    for source in sources(&["src"]) {
+        for (at, _) in source.text.match_indices(":?}") {
+            let start = source.text[..at].rfind('\n').map_or(0, |end| end + 1);
+            // Of a test, and of a comment, nothing is left there.
+            if !source.code[start..].lines().next().unwrap_or_default().trim().is_empty() {
+                offences.push(source.at(at));
+            }
+        }
+    }
+    none("a text outside the tests says nothing with {:?}", &offences);
+}
+
+#[test]
 fn main_only_exits() {
     let source = sources(&["src"]).into_iter().find(|s| s.path == "src/main.rs").expect("src/main.rs");
     let code = source.code.split_whitespace().collect::<Vec<_>>().join(" ");
