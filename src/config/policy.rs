@@ -98,7 +98,7 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
 
 fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
     let main = at.key("mainKey");
-    let main_key = main.text().map(str::to_lowercase).filter(|key| key != "main");
+    let main_key = main.text().map(str::to_ascii_lowercase).filter(|key| key != "main");
     let main_key = main_key.filter(|key| {
         // A colon would make the main session look like one of another kind, a subagent's for instance.
         let fits = !key.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control());
