@@ -65,6 +65,14 @@ pub(crate) fn say(text: &str) {
     _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// A cell of a table: filled up to `width` characters, and two spaces.
+fn push_cell(out: &mut String, cell: &str, width: usize) {
+    out.push_str(cell);
+    for _ in 0..width.saturating_sub(cell.chars().count()).saturating_add(2) {
+        out.push(' ');
+    }
+}
+
 /// Writes a line to stderr.
 pub(crate) fn complain(text: &str) {
     _ = writeln!(io::stderr().lock(), "toolgate: {text}");

@@ -224,8 +224,16 @@ pub fn read(argv: impl Iterator<Item = String>) -> Asked {
 }
 
 fn normalise(argv: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words = Vec::new();
+    for arg in argv {
+        // `--option=value` → `--option`, `value`.
+        match arg.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => words.extend([String::from(name), String::from(value)]),
+            _ => words.push(arg),
+        }
+    }
     let (mut globals, mut rest) = (Vec::new(), Vec::new());
-    let mut argv = argv.flat_map(split).peekable();
+    let mut argv = words.into_iter();
     while let Some(arg) = argv.next() {
         match arg.as_str() {
             "--" => {
@@ -234,7 +242,7 @@ fn normalise(argv: impl Iterator<Item = String>) -> Vec<String> {
             }
             "-h" => rest.push("--help".into()),
             "-V" => rest.push("--version".into()),
-            _ if GLOBALS.contains(&arg.as_str()) => {
+            name if GLOBALS.contains(&name) => {
                 globals.push(arg);
                 globals.extend(argv.next());
             }
@@ -248,14 +256,6 @@ fn normalise(argv: impl Iterator<Item = String>) -> Vec<String> {
     }
     globals.extend(rest);
     globals
-}
-
-/// `--option=value` → `--option`, `value`.
-fn split(arg: String) -> Vec<String> {
-    match arg.split_once('=') {
-        Some((name, value)) if name.starts_with("--") => vec![name.into(), value.into()],
-        _ => vec![arg],
-    }
 }
 
 #[cfg(test)]

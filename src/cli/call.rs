@@ -1,8 +1,8 @@
 //! `toolgate call`: one request to a running gateway over HTTP, the way any client would send it; and what all clients
 //! here share.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use crate::api::envelope::plain;
 use crate::api::socket::json::Json;
 use crate::api::socket::params::items;
 use crate::gate::secret::Secret;
-use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_CONNECT_SECS, CLIENT_SECS};
+use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_CONNECT_SECS, CLIENT_SECS, READ_BYTES};
 use crate::tool::{self, Root, schema};
 
 /// Where a gateway is.
@@ -96,7 +96,11 @@ pub fn place(url: &str, socket: bool) -> Result<Place, Fault> {
 pub(super) fn arguments(call: &Call) -> Result<String, Fault> {
     let mut args: Vec<(String, String)> = Vec::new();
     if let Some(json) = &call.json {
-        let wrong = |error| Fault::Usage(format!("the arguments are no JSON object: {error}"));
+        let wrong = |error: serde_json::Error| {
+            // Of JSON that is something else there is no more to say.
+            let why = if error.is_data() { String::new() } else { [": ", &error.to_string()].concat() };
+            Fault::Usage(["the arguments are no JSON object", &why].concat())
+        };
         let read = schema::read_members(json, &mut |name, value| {
             args.push((String::from_utf8_lossy(name).into_owned(), value.get().to_owned()));
             Some(())
@@ -181,9 +185,10 @@ pub(super) fn strange() -> Fault {
 /// Connects.
 pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     let authority = &place.authority;
-    let mut last = Fault::Unreachable(format!("{authority}: no address"));
-    for address in addresses(authority)? {
-        match TcpStream::connect_timeout(&address, CLIENT_CONNECT_SECS) {
+    let mut last = Fault::Unreachable([authority, ": no address"].concat());
+    let (addresses, port) = addresses(authority)?;
+    for address in addresses {
+        match TcpStream::connect_timeout(&SocketAddr::new(address, port), CLIENT_CONNECT_SECS) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = lost(authority, &error),
         }
@@ -191,16 +196,17 @@ pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     Err(last)
 }
 
-/// The addresses that host and port stand for. A name is looked up as the tools do it.
-fn addresses(authority: &str) -> Result<Vec<SocketAddr>, Fault> {
-    if let Ok(address) = authority.parse() {
-        return Ok(vec![address]);
-    }
+/// The addresses and the port that an authority stands for. A name is looked up as the tools do it.
+fn addresses(authority: &str) -> Result<(Vec<IpAddr>, u16), Fault> {
     let (name, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
     // [`place`] has seen to it that there is one.
     let port = port.parse().unwrap_or(crate::limits::PORT_DEFAULT);
-    match tool::look_up(&Root::new(PathBuf::from("/")), name, CLIENT_CONNECT_SECS) {
-        Ok(found) => Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()),
+    let found = match name.trim_matches(['[', ']']).parse() {
+        Ok(address) => Ok(vec![address]),
+        Err(_) => tool::look_up(&Root::new(PathBuf::from("/")), name, CLIENT_CONNECT_SECS),
+    };
+    match found {
+        Ok(found) => Ok((found, port)),
         Err(why) => Err(Fault::Unreachable([authority, ": ", why].concat())),
     }
 }
@@ -211,8 +217,16 @@ fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
     stream.set_read_timeout(Some(CLIENT_SECS)).map_err(lost)?;
     stream.set_write_timeout(Some(CLIENT_SECS)).map_err(lost)?;
     stream.write_all(request).map_err(lost)?;
-    let mut answer = Vec::new();
-    stream.take(CLIENT_ANSWER_BYTES).read_to_end(&mut answer).map_err(lost)?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; READ_BYTES]);
+    // `read_to_end` is made anew for each type that reads.
+    while (answer.len() as u64) < CLIENT_ANSWER_BYTES {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => answer.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(lost(error)),
+        }
+    }
     Ok(answer)
 }
 
@@ -302,12 +316,13 @@ mod tests {
     #[test]
     fn hosts_have_addresses() {
         let check = |authority: &str, expected: &[&str]| {
-            let found = addresses(authority).unwrap_or_default();
+            let (found, port) = addresses(authority).unwrap_or((Vec::new(), 5));
+            assert_eq!(port, 5);
             assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{authority}");
         };
-        check("192.0.2.1:5", &["192.0.2.1:5"]);
-        check("[::1]:5", &["[::1]:5"]);
-        check("LOCALHOST:5", &["127.0.0.1:5", "[::1]:5"]);
+        check("192.0.2.1:5", &["192.0.2.1"]);
+        check("[::1]:5", &["::1"]);
+        check("LOCALHOST:5", &["127.0.0.1", "::1"]);
         check("nas.local:5", &[]);
     }
 

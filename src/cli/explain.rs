@@ -1,9 +1,7 @@
 //! `toolgate explain`: what every step of the policy says about one tool name, and how to change it.
 
-use std::fmt::Write;
-
 use super::args::{self, Toolgate};
-use super::{complain, exit, load, refuse, say, start};
+use super::{complain, exit, load, push_cell, refuse, say, start};
 use crate::api::socket::json::Json;
 use crate::api::steps_json;
 use crate::gate::Subject;
@@ -87,14 +85,18 @@ fn text(explained: &Explained<'_>, session: &Session, steps: &[Trace], may_call:
         (false, true) => "known, but no tool of this device",
         (false, false) => "unknown",
     };
-    let mut text = format!("{} ({known}) in session {} of agent {}\n", explained.tool, session.key, session.agent);
+    let heading = [explained.tool, " (", known, ") in session ", &session.key, " of agent ", &session.agent, "\n"];
+    let mut text = heading.concat();
     let width = |cell: fn(&Trace) -> usize| steps.iter().map(cell).max().unwrap_or_default();
     let names = width(|trace| trace.step.name().chars().count());
     let rules = width(|trace| trace.rule.as_deref().unwrap_or("-").chars().count());
     for trace in steps {
         let (rule, source) = (trace.rule.as_deref().unwrap_or("-"), trace.source.as_deref().unwrap_or("-"));
-        // Writing to a String cannot fail.
-        _ = writeln!(text, "  {:names$}  {}  {rule:rules$}  {source}", trace.step.name(), trace.verdict.word());
+        text.push_str("  ");
+        for (cell, width) in [(trace.step.name(), names), (trace.verdict.word(), 0), (rule, rules)] {
+            push_cell(&mut text, cell, width);
+        }
+        text.extend([source, "\n"]);
     }
     match steps.iter().find(|trace| trace.verdict == Verdict::Deny) {
         Some(trace) => {
@@ -102,10 +104,10 @@ fn text(explained: &Explained<'_>, session: &Session, steps: &[Trace], may_call:
             let others: Vec<&str> =
                 steps.iter().filter(|trace| trace.verdict == Verdict::Deny).skip(1).map(|t| t.step.name()).collect();
             let also =
-                if others.is_empty() { String::new() } else { format!("; refused also by {}", others.join(", ")) };
-            _ = writeln!(text, "not allowed: step {}: {fix}{also}", trace.step.name());
+                if others.is_empty() { String::new() } else { ["; refused also by ", &others.join(", ")].concat() };
+            text.extend(["not allowed: step ", trace.step.name(), ": ", &fix, &also, "\n"]);
         }
-        None if !may_call => _ = writeln!(text, "not allowed: {}", unscoped()),
+        None if !may_call => text.extend(["not allowed: ", &unscoped(), "\n"]),
         None => text.push_str("allowed\n"),
     }
     text

@@ -102,12 +102,17 @@ pub fn load(globals: &Toolgate) -> Result<Loaded, Findings> {
     let text = text(&path).map_err(|finding| vec![finding])?;
     let outcome = config::read(&text, &variable);
     let refused = outcome.refused();
-    let shown = |level: Level| if level == Level::Warning && refused { "warning: " } else { "" };
-    let findings: Findings = outcome.findings.iter().map(|f| format!("{}{f}", shown(f.level))).collect();
+    let (mut findings, mut errors) = (Findings::new(), 0_usize);
+    for finding in &outcome.findings {
+        let warning = finding.level == Level::Warning;
+        errors += usize::from(!warning);
+        let text = finding.to_string();
+        findings.push(if warning && refused { ["warning: ", &text].concat() } else { text });
+    }
     if refused {
-        let count = findings.iter().filter(|finding| !finding.starts_with("warning: ")).count();
-        let heading = format!("{}: {count} {}:", path.display(), if count == 1 { "error" } else { "errors" });
-        return Err(std::iter::once(heading).chain(findings).collect());
+        let noun = if errors == 1 { " error:" } else { " errors:" };
+        findings.insert(0, [&*path.to_string_lossy(), ": ", &errors.to_string(), noun].concat());
+        return Err(findings);
     }
     Ok(Loaded { config: outcome.config, path: Some(path), warnings: findings })
 }
@@ -191,7 +196,9 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
         Some(Ok(bind)) => bind,
         None => gateway.bind,
     };
-    wrong.extend(config::refusals(&loaded.config, mode, bind).iter().map(ToString::to_string));
+    for finding in config::refusals(&loaded.config, mode, bind) {
+        wrong.push(finding.to_string());
+    }
     if bind == Bind::Tailnet {
         wrong.push("gateway.bind: tailnet is not served by this version; bind loopback and let `tailscale serve` reach it, or bind custom".into());
     }
@@ -224,14 +231,25 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
 
 /// The gateway's own files and directories: the configuration, the state, and every file that holds a secret.
 pub fn private(globals: &Toolgate, flags: &Run, config: &Config) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    let credentials = directory("CREDENTIALS_DIRECTORY");
+    let state = state_directory(globals.state_dir.as_deref()).ok();
+    for own in [place(globals), state, flags.token_file.clone(), credentials] {
+        files.extend(own);
+    }
+    let mut add = |secret: &SecretRef| {
+        if let SecretRef::File { path, .. } = secret {
+            files.push(PathBuf::from(path));
+        }
+    };
     let gateway = &config.gateway;
-    let secrets = gateway.token.iter().chain(&gateway.password).chain(config.secrets.iter().map(|held| &held.secret));
-    let files = secrets.filter_map(|secret| match secret {
-        SecretRef::File { path, .. } => Some(PathBuf::from(path)),
-        SecretRef::Env { .. } | SecretRef::Text(_) => None,
-    });
-    let own = [place(globals), state_directory(globals.state_dir.as_deref()).ok(), flags.token_file.clone()];
-    own.into_iter().flatten().chain(directory("CREDENTIALS_DIRECTORY")).chain(files).collect()
+    for secret in [&gateway.token, &gateway.password] {
+        secret.iter().for_each(&mut add);
+    }
+    for held in &config.secrets {
+        add(&held.secret);
+    }
+    files
 }
 
 /// The generated token, where one was generated.

@@ -1,9 +1,7 @@
 //! `toolgate tools`: the tools of this device under this configuration, and why the others are not there.
 
-use std::fmt::Write;
-
 use super::args::{self, Toolgate};
-use super::{load, refuse, say, start};
+use super::{load, push_cell, refuse, say, start};
 use crate::api::socket::json::Json;
 use crate::gate::policy::Verdict;
 use crate::gate::scope::Scopes;
@@ -29,14 +27,13 @@ pub fn list(asked: &Toolgate, listing: &args::Tools) -> u8 {
         Err(findings) => return refuse(&findings),
     };
     let (gate, host) = start::stage(asked, loaded.config);
-    let rows: Vec<Row> = tool::survey(&host)
-        .into_iter()
-        .map(|(tool, present)| {
-            let reason = present.and_then(|()| allowed(&gate, &tool, listing.session.as_deref()));
-            row(&tool, reason)
-        })
-        .filter(|row| row.available || listing.all)
-        .collect();
+    let mut rows = Vec::new();
+    for (tool, present) in tool::survey(&host) {
+        let reason = present.and_then(|()| allowed(&gate, &tool, listing.session.as_deref()));
+        if reason.is_ok() || listing.all {
+            rows.push(row(&tool, reason));
+        }
+    }
     if listing.json {
         say(&json(&rows));
     } else {
@@ -107,12 +104,14 @@ fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
     let mut text = String::new();
     for row in rows {
-        // Writing to a String cannot fail.
-        _ = write!(text, "{:width$}  {:7}  {:14}  {}", row.name, row.tier, row.group, row.summary);
-        _ = match &row.reason {
-            Some(reason) => writeln!(text, "\n{:width$}  absent: {reason}", ""),
-            None => writeln!(text),
-        };
+        for (cell, width) in [(&*row.name, width), (row.tier, 7), (&row.group, 14)] {
+            push_cell(&mut text, cell, width);
+        }
+        text.extend([&row.summary, "\n"]);
+        if let Some(reason) = &row.reason {
+            push_cell(&mut text, "", width);
+            text.extend(["absent: ", reason, "\n"]);
+        }
     }
     text
 }

@@ -25,18 +25,10 @@ pub(super) fn meant(word: Option<&str>) -> String {
     word.map_or_else(String::new, |word| ["; did you mean \"", word, "\"?"].concat())
 }
 
-#[inline(never)]
-fn lower(text: &str) -> Vec<char> {
-    let mut lower = Vec::new();
-    for c in text.chars() {
-        lower.extend(c.to_lowercase());
-    }
-    lower
-}
-
 /// Insertions, deletions, substitutions and swaps of neighbours that turn one word into the other.
 pub(super) fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (lower(a), lower(b));
+    let a: Vec<char> = a.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.iter().enumerate() {

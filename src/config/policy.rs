@@ -102,7 +102,7 @@ fn list(at: &At<'_>, findings: &mut Findings) -> Vec<Agent> {
 #[inline(never)]
 fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
     let main = at.key("mainKey");
-    let main_key = main.text().map(lower).filter(|key| key != "main");
+    let main_key = main.text().map(str::to_ascii_lowercase).filter(|key| key != "main");
     let main_key = main_key.filter(|key| {
         // A colon would make the main session look like one of another kind, a subagent's for instance.
         let fits = !key.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control());
@@ -112,21 +112,6 @@ fn session(at: &At<'_>, findings: &mut Findings) -> SessionRule {
         fits
     });
     SessionRule { global: at.word("scope") == Some("global"), main_key }
-}
-
-/// `text` in lower case. The standard library's own way to it is vector code of 3 KiB.
-#[inline(never)]
-fn lower(text: &str) -> String {
-    let mut lower = String::new();
-    for (at, c) in text.char_indices() {
-        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + c.len_utf8()..).unwrap_or_default());
-        match c {
-            // At the end of a word this letter has another form.
-            'Σ' if before.ends_with(char::is_alphabetic) && !after.starts_with(char::is_alphabetic) => lower.push('ς'),
-            _ => lower.extend(c.to_lowercase()),
-        }
-    }
-    lower
 }
 
 #[inline(never)]

@@ -97,7 +97,7 @@ pub fn run<S: Service>(
             match accept(listeners) {
                 // The old listeners close; their connections stay.
                 Ok(tasks) => accepting = tasks,
-                Err(error) => ::log::error!("move_failed listeners={} error={error:?}", accepting.len()),
+                Err(error) => ::log::error!("move_failed listeners={} error=\"{error}\"", accepting.len()),
             }
         }
     });

@@ -6,7 +6,7 @@
 
 use super::host::{Host, Visibility};
 use super::ledger::{Entry, Made};
-use super::object::{Object, fill, fit};
+use super::object::{Object, fill, fit, quoted};
 use super::{Call, Outcome};
 use crate::gate::session::{self, Session};
 use crate::limits::SESSION_LIST_MESSAGES;
@@ -182,7 +182,7 @@ pub(super) fn status(host: &Host, call: &Call) -> Outcome {
     }
     let table = host.sessions.borrow();
     let Some(entry) = table.find(key) else {
-        return Outcome::Failed(format!("session_status: no call was made in session {key:?}"));
+        return Outcome::Failed(["session_status: no call was made in session ", &quoted(key)].concat());
     };
     let text = card(host, call, entry);
     let mut json = Object::new();
