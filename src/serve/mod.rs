@@ -74,6 +74,7 @@ pub fn run<S: Service>(
     let shared = Shared::new(service, bounds);
     let seats = Seats::new(listen::fit_to_descriptors(crowd.most), crowd.most_per_peer);
     shared.service.seated(&seats, &shared.deadlines);
+    reactor::enter(&reactor, &shared.deadlines);
     let accept = {
         let (reactor, shared, seats, executor) =
             (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
@@ -126,6 +127,7 @@ pub fn run<S: Service>(
         ::log::info!("stopped connections={}", seats.taken());
     });
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
+    reactor::leave();
     Ok(())
 }
 
