@@ -85,13 +85,18 @@ pub(super) struct Nursery {
     closed: Cell<bool>,
     /// Whether the kernel is asked for a descriptor that tells of the end; tests do without.
     pidfd: Cell<bool>,
-    /// What children may use at most, as the last that started found it.
-    most: Cell<Option<birth::Most>>,
+    /// What the last child that started found to hold for all.
+    common: Cell<Option<birth::Common>>,
 }
 
 impl Default for Nursery {
     fn default() -> Nursery {
-        Nursery { running: RefCell::default(), closed: Cell::new(false), pidfd: Cell::new(true), most: Cell::default() }
+        Nursery {
+            running: RefCell::default(),
+            closed: Cell::new(false),
+            pidfd: Cell::new(true),
+            common: Cell::default(),
+        }
     }
 }
 

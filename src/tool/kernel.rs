@@ -21,7 +21,7 @@
 //! - No signal handler of ours runs in the child: all signals are blocked from before the clone until the child has set
 //!   to its default every disposition that is another one here. Handlers here write to pipes that the child still shares.
 //!   Exec would reset what is caught, but not what is ignored, and only after signals come again. Which signals these
-//!   are is asked once, at the first start: what we inherited as ignored does not change, std has caught and ignored its
+//!   are is asked once, before the first start: what we inherited as ignored does not change, std has caught and ignored its
 //!   own before `main`, and what this program catches later is [`OURS`]. Debug builds ask again at each start. The C
 //!   libraries' own signals (32 to 34), which cannot be blocked, are sent by no call that this program makes.
 //! - User and group are set by the raw calls, which change this one task; the C library's would tell all threads. The
@@ -35,9 +35,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
-use std::ops::RangeInclusive;
 use std::ptr;
-use std::sync::OnceLock;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -92,6 +90,8 @@ pub(super) struct Birth<'a> {
     /// Whom it runs as, without any other groups.
     pub user: Option<(Uid, Gid)>,
     pub limits: &'a [(Resource, Rlimit)],
+    /// What [`changed`] says.
+    pub signals: u64,
 }
 
 /// What failed at a start.
@@ -119,8 +119,6 @@ struct Seed<'a> {
     argv: *const *const c_char,
     env: *const *const c_char,
     parent: Pid,
-    /// What it does not leave as it is in this process.
-    signals: &'a [c_int],
     /// Where it says what failed. Closed at exec.
     complaint: BorrowedFd<'a>,
 }
@@ -134,10 +132,8 @@ pub(super) fn spawn(birth: &Birth<'_>) -> Result<Pid, (Step, Errno)> {
     let (argv, env) = (pointers(birth.argv), pointers(birth.env));
     let (answer, complaint) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| (Step::Birth, error))?;
     let parent = rustix::process::getpid();
-    let all = CHANGED.get_or_init(|| signals().filter(|signal| OURS.contains(signal) || changed(*signal)).collect());
-    debug_assert!(signals().all(|signal| all.contains(&signal) || !changed(signal)), "OURS is short of a signal");
-    let complaint_too = complaint.as_fd();
-    let seed = Seed { birth, argv: argv.as_ptr(), env: env.as_ptr(), parent, signals: all, complaint: complaint_too };
+    debug_assert!(changed() & !birth.signals == 0, "OURS is short of a signal");
+    let seed = Seed { birth, argv: argv.as_ptr(), env: env.as_ptr(), parent, complaint: complaint.as_fd() };
     let pid = clone(&seed).map_err(|error| (Step::Birth, error))?;
     drop(complaint);
     let mut said = [0_u8; 2];
@@ -202,7 +198,7 @@ fn turn_into(seed: &Seed<'_>) -> Result<Infallible, (Step, Errno)> {
     confine(birth.limits).map_err(|error| (Step::Limits, error))?;
     rustix::process::chdir(birth.cwd).map_err(|error| (Step::Folder, error))?;
     close_at_exec();
-    reset_signals(seed.signals);
+    reset_signals(birth.signals);
     if let Some((uid, gid)) = birth.user {
         become_user(uid, gid).map_err(|error| (Step::User, error))?;
     }
@@ -222,10 +218,8 @@ fn confine(limits: &[(Resource, Rlimit)]) -> rustix::io::Result<()> {
         rustix::process::setrlimit(*resource, *limit)?;
     }
     rustix::thread::set_no_new_privs(true)?;
-    // What its children leave behind stays below it while it lives, and comes to us when it ends. Every Linux since 3.4
-    // does so; emulators of programs do not, and the group is killed there all the same.
-    _ = rustix::process::set_child_subreaper(Pid::from_raw(1));
-    Ok(())
+    // What its children leave behind stays below it while it lives, and comes to us when it ends.
+    rustix::process::set_child_subreaper(Pid::from_raw(1))
 }
 
 fn become_user(uid: Uid, gid: Gid) -> rustix::io::Result<()> {
@@ -234,40 +228,41 @@ fn become_user(uid: Uid, gid: Gid) -> rustix::io::Result<()> {
     rustix::thread::set_thread_uid(uid)
 }
 
-/// All signals.
-fn signals() -> RangeInclusive<c_int> {
-    1..=64
-}
-
 /// The signals that async-signal catches here, at one time or another.
 const OURS: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGCHLD];
-
-/// The signals that do not, or will not, do here what they do by default.
-static CHANGED: OnceLock<Vec<c_int>> = OnceLock::new();
 
 /// The bytes of a set of signals, which the kernel wants to be told.
 const SET: usize = if cfg!(target_arch = "mips") { 16 } else { 8 };
 
-/// Whether `signal` does something else here than by default.
-fn changed(signal: c_int) -> bool {
-    // The handler is the kernel's first word, or on MIPS the second after the flags: all zeros by default in either case.
-    let mut action = [0_usize; 16];
-    // SAFETY: see the head of this file.
-    let told = unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), ptr::null::<c_void>(), action.as_mut_ptr(), SET)
-    };
-    told == 0 && action.iter().take(2).any(|word| *word != 0)
+/// The signals that do not do here what they do by default, or will not: the lowest bit is signal 1.
+pub(super) fn changed() -> u64 {
+    let mut set = 0;
+    for signal in (1..=64).rev() {
+        // The handler is the kernel's first word, on MIPS the second after the flags: by default all of it is zeros.
+        let mut action = [0_u64; 8];
+        // SAFETY: see the head of this file.
+        unsafe {
+            let action = action.as_mut_ptr();
+            libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), ptr::null::<c_void>(), action, SET)
+        };
+        let [first, second, ..] = action;
+        set = set << 1 | u64::from(first | second != 0 || OURS.contains(&signal));
+    }
+    set
 }
 
 /// Each of `signals` does what it does by default, and no signal is held back.
-fn reset_signals(signals: &[c_int]) {
+fn reset_signals(mut signals: u64) {
     // All zeros: the default, in the kernel's structure of every architecture, and the empty set.
     let zeros = [0_u64; 8];
-    for signal in signals {
-        // SAFETY: reads what is on this stack.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, c_long::from(*signal), zeros.as_ptr(), ptr::null::<c_void>(), SET)
-        };
+    for signal in 1..=64 {
+        if signals & 1 != 0 {
+            // SAFETY: reads what is on this stack.
+            unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), zeros.as_ptr(), ptr::null::<c_void>(), SET)
+            };
+        }
+        signals >>= 1;
     }
     // SAFETY: reads what is on this stack.
     unsafe {

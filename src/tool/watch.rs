@@ -1,12 +1,12 @@
 //! Who waits, on this thread, for descriptors and for moments.
 //!
-//! The loop of a gateway does ([`crate::serve`](crate) enters it here as a [`Watch`], because this room may not know
-//! that one). Where none was entered, as on a command line and in unit tests, async-io does: the same for whoever waits,
-//! but dearer by the helper thread, which is woken by every event and arms a timer and a notifier each time. One
-//! declared command meant 35 system calls of such bookkeeping.
+//! In a gateway its own loop does, which is entered here as a [`Watch`]: this room knows no loop. Where none is entered, on
+//! a command line or in a unit test, async-io does. To whoever waits that is the same, but its helper thread is woken by
+//! each event, then arms a timer and a notifier again and rings for the loop: half of the 65 system calls that a declared
+//! command cost a gateway, and an eighth of the processor time beyond the program's own (tests/bench).
 //!
-//! One thread has one loop, as async-io has one reactor, so what is entered stands once a thread and not in a
-//! [`Host`](super::Host): what opens a socket need not know which host it does it for.
+//! One thread has one loop, as async-io has one reactor; so what is entered stands once a thread, not in a
+//! [`Host`](super::Host), and what opens a socket need not know which host it does that for.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -46,8 +46,8 @@ pub enum Way {
 pub trait Watched {
     /// The descriptor itself.
     fn fd(&self) -> BorrowedFd<'_>;
-    /// Ready, once for each event, when it may be worth trying again. Whoever asks has just tried, or has an event of
-    /// the start to wait for; otherwise an event that was heard before would not be heard again.
+    /// Ready when it may be worth trying again: once for each event since it is watched, and now and then for none. So
+    /// whoever asks has tried until the kernel said that it would block, or waits for the first event of all.
     fn poll_retry(&self, way: Way, cx: &mut Context<'_>) -> Poll<()>;
 }
 

@@ -102,12 +102,12 @@ pub(super) struct Born {
     pub streams: [Box<dyn Watched>; 2],
 }
 
-/// Starts the program of `plan`. `kept` is what the last one that started was to use at most: reading that again costs a
-/// system call for each limit. A failure forgets it, in case somebody has changed a limit of ours.
+/// Starts the program of `plan`. `kept` is what the last one that started found to hold for all: asking again costs a
+/// system call for each limit and signal. A failure forgets it, in case somebody has lowered a limit of ours.
 ///
 /// # Errors
 /// One sentence, without a path, about why it could not start.
-pub(super) fn start(plan: &Plan, kept: &Cell<Option<Most>>) -> Result<Born, String> {
+pub(super) fn start(plan: &Plan, kept: &Cell<Option<Common>>) -> Result<Born, String> {
     let absolute = |path: &str| path.starts_with('/');
     if !plan.argv.first().is_some_and(|program| absolute(program)) || !absolute(&plan.cwd) {
         return Err(String::from("the program and its working directory must be absolute paths"));
@@ -119,10 +119,9 @@ pub(super) fn start(plan: &Plan, kept: &Cell<Option<Most>>) -> Result<Born, Stri
     let env = environment(&plan.env)?;
     let cwd = c_text(&plan.cwd)?;
     let user = user(plan.user)?;
-    let most = kept.take().unwrap_or_else(most);
-    let limits = limits(&plan.rlimits, &most);
-    let born = bear(plan, &argv, &env, &cwd, user, &limits).map_err(|(step, error)| sentence(plan, step, error))?;
-    kept.set(Some(most));
+    let common = kept.take().unwrap_or_else(common);
+    let born = bear(plan, &argv, &env, &cwd, user, &common).map_err(|(step, error)| sentence(plan, step, error))?;
+    kept.set(Some(common));
     Ok(born)
 }
 
@@ -132,7 +131,7 @@ fn bear(
     env: &[CString],
     cwd: &CStr,
     user: Option<(Uid, Gid)>,
-    limits: &[(Resource, Rlimit)],
+    common: &Common,
 ) -> Result<Born, (Step, Errno)> {
     let pipes = || -> rustix::io::Result<_> {
         let (stdin, input) = if plan.stdin.is_empty() {
@@ -148,7 +147,8 @@ fn bear(
     };
     let (stdin, input, streams, output, complaints) = pipes().map_err(|error| (Step::Birth, error))?;
     let stdio = [input.as_raw_fd(), output.as_raw_fd(), complaints.as_raw_fd()];
-    let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits })?;
+    let (limits, signals) = (&limits(&plan.rlimits, common), common.signals);
+    let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits, signals })?;
     Ok(Born { pid, stdin, streams })
 }
 
@@ -195,15 +195,22 @@ fn user(wanted: Option<Identity>) -> Result<Option<(Uid, Gid)>, String> {
 const RESOURCES: [Resource; 6] =
     [Resource::Core, Resource::Cpu, Resource::As, Resource::Fsize, Resource::Nproc, Resource::Nofile];
 
-/// What we may use ourselves of each of [`RESOURCES`].
-pub(super) type Most = [u64; RESOURCES.len()];
-
-fn most() -> Most {
-    RESOURCES.map(|resource| getrlimit(resource).maximum.unwrap_or(u64::MAX))
+/// What holds for every child, because of what this process is.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Common {
+    /// What we may use ourselves of each of [`RESOURCES`].
+    most: [u64; RESOURCES.len()],
+    /// The signals that must be set back to their defaults.
+    signals: u64,
 }
 
-/// What the kernel is to be told: no more than what was asked for, nor than `most`.
-fn limits(wanted: &Rlimits, most: &Most) -> Vec<(Resource, Rlimit)> {
+fn common() -> Common {
+    let most = RESOURCES.map(|resource| getrlimit(resource).maximum.unwrap_or(u64::MAX));
+    Common { most, signals: kernel::changed() }
+}
+
+/// What the kernel is to be told: no more than what was asked for, nor than we may use ourselves.
+fn limits(wanted: &Rlimits, common: &Common) -> Vec<(Resource, Rlimit)> {
     let wanted = [
         // Who reads a crash's memory reads its secrets.
         Some(0),
@@ -213,7 +220,7 @@ fn limits(wanted: &Rlimits, most: &Most) -> Vec<(Resource, Rlimit)> {
         wanted.processes,
         wanted.open_files,
     ];
-    let all = RESOURCES.into_iter().zip(wanted).zip(*most);
+    let all = RESOURCES.into_iter().zip(wanted).zip(common.most);
     let limit = |((resource, wanted), most): ((Resource, Option<u64>), u64)| {
         let wanted = wanted?;
         // First a signal that the child may tell of, then the end.

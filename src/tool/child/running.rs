@@ -89,7 +89,7 @@ impl Running {
     pub(super) fn start(nursery: &Rc<Nursery>, plan: Plan) -> Result<Running, String> {
         // Held, so that nobody takes the child for an orphan before it is known.
         let mut known = known();
-        let Born { pid, stdin, streams } = birth::start(&plan, &nursery.most)?;
+        let Born { pid, stdin, streams } = birth::start(&plan, &nursery.common)?;
         let Some(watch) = Watch::new(pid, nursery.pidfd.get()) else {
             // Not known, so it is an orphan to whoever sweeps next.
             _ = kill_process_group(pid, Signal::KILL);
