@@ -109,8 +109,7 @@ fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<Stri
 fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
     let mut fields = Vec::new();
     for (name, at) in at.key("parameters").entries() {
-        let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && made_of(name, "_");
+        let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && made_of(name, "_");
         if !fits {
             findings
                 .error(&at.path, "a parameter's name begins with a letter or _ and goes on with letters, digits and _");
@@ -349,9 +348,7 @@ impl<'r> Reader<'r> {
     fn environment(&mut self) -> Vec<(String, command::Value)> {
         let mut env = Vec::new();
         for (name, at) in self.at.key("env").entries() {
-            let fits = !name.starts_with(|c: char| c.is_ascii_digit())
-                && !name.is_empty()
-                && made_of(name, "_");
+            let fits = !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() && made_of(name, "_");
             if !fits {
                 self.findings.error(&at.path, "expected the name of an environment variable, such as LANG");
                 continue;

@@ -443,11 +443,7 @@ fn endpoint(text: &str) -> Option<(String, Option<u16>)> {
         return (addr.is_ipv6() == text.starts_with('[')).then(|| (addr.to_canonical().to_string(), port));
     }
     let host = host.strip_suffix('.').unwrap_or(host);
-    let named = |label: &str| {
-        !label.is_empty()
-            && made_of(label, "-_")
-            && !label.starts_with('-')
-    };
+    let named = |label: &str| !label.is_empty() && made_of(label, "-_") && !label.starts_with('-');
     // A name whose last label is a number is another spelling of an address, 127.1 for instance.
     let number = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     let fits = !text.starts_with('[') && host.len() <= 253 && host.split('.').all(named) && !number;

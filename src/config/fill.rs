@@ -238,11 +238,7 @@ fn custom_host(at: &At<'_>, findings: &mut Findings) -> Option<Ipv4Addr> {
 
 /// What `read` makes of each element.
 #[inline(never)]
-fn gather(
-    at: &At<'_>,
-    read: fn(&At<'_>, &mut Findings) -> Option<String>,
-    findings: &mut Findings,
-) -> Vec<String> {
+fn gather(at: &At<'_>, read: fn(&At<'_>, &mut Findings) -> Option<String>, findings: &mut Findings) -> Vec<String> {
     let mut list = Vec::new();
     for item in at.items() {
         list.extend(read(&item, findings));

@@ -52,11 +52,8 @@ fn profile(at: &At<'_>) -> Option<Profile> {
 
 #[inline(never)]
 fn lists(at: &At<'_>, findings: &mut Findings) -> Lists {
-    let lists = Lists {
-        allow: at.list_if_any("allow"),
-        also_allow: at.list_if_any("alsoAllow"),
-        deny: at.list("deny"),
-    };
+    let lists =
+        Lists { allow: at.list_if_any("allow"), also_allow: at.list_if_any("alsoAllow"), deny: at.list("deny") };
     let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     // An empty list restricts nothing, so the reference lets it stand beside the other.
     if filled(&lists.allow) && filled(&lists.also_allow) {

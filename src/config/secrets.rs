@@ -164,9 +164,7 @@ fn field(node: &Node, key: &str, path: &str, findings: &mut Findings) -> Option<
 }
 
 fn variable(name: String, prefix: Option<String>, at: &str, findings: &mut Findings) -> Option<SecretRef> {
-    let fits = !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && made_of(&name, "_");
+    let fits = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && made_of(&name, "_");
     if fits {
         return Some(SecretRef::Env { name, prefix });
     }

@@ -76,10 +76,10 @@ impl Flaw {
     #[inline(never)]
     pub fn words(self) -> [&'static str; 4] {
         let words = match self {
-            Flaw::Id => {
-                "device identity mismatch|DEVICE_AUTH_DEVICE_ID_MISMATCH|device-id-mismatch|device_id_mismatch"
+            Flaw::Id => "device identity mismatch|DEVICE_AUTH_DEVICE_ID_MISMATCH|device-id-mismatch|device_id_mismatch",
+            Flaw::Key => {
+                "device public key invalid|DEVICE_AUTH_PUBLIC_KEY_INVALID|device-public-key|device_key_invalid"
             }
-            Flaw::Key => "device public key invalid|DEVICE_AUTH_PUBLIC_KEY_INVALID|device-public-key|device_key_invalid",
             Flaw::NonceMissing => {
                 "device nonce required|DEVICE_AUTH_NONCE_REQUIRED|device-nonce-missing|device_nonce_missing"
             }

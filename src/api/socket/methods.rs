@@ -154,10 +154,8 @@ static LOGS: Shape = Shape {
     ],
 };
 /// Open, as there are no models: whatever narrows the list leaves it as it is, and protocol 4 has many such parameters.
-static MODELS: Shape = Shape {
-    closed: false,
-    params: &[Param::optional("view", Kind::Word(&"default configured provider-config all"))],
-};
+static MODELS: Shape =
+    Shape { closed: false, params: &[Param::optional("view", Kind::Word(&"default configured provider-config all"))] };
 static NODE: Shape = Shape { closed: true, params: &[Param::required("nodeId", Kind::NAME)] };
 static SESSION: Shape =
     Shape { closed: false, params: &[Param::required("key", SESSION_KEY), Param::optional("agentId", Kind::NAME)] };
