@@ -158,16 +158,15 @@ fn result(details: &str, text: Option<&str>) -> Vec<u8> {
 /// `{"content":[{"type":"text","text":…}],"details":…}`: the text is the indented details unless the tool has a text of
 /// its own.
 pub(super) fn push_result(json: &mut Vec<u8>, details: &str, text: Option<&str>) {
-    json.extend_from_slice(br#"{"content":[{"type":"text","text":"#);
+    json.extend_from_slice(br#"{"content":[{"type":"text","text":""#);
     match text.map(serde_json::to_string) {
-        Some(Ok(text)) => json.extend_from_slice(text.as_bytes()),
-        Some(Err(_)) | None => {
-            json.push(b'"');
-            pretty::push_indented(json, details);
-            json.push(b'"');
+        // Its quotes stand around it already.
+        Some(Ok(text)) => {
+            json.extend_from_slice(text.as_bytes().get(1..text.len().saturating_sub(1)).unwrap_or_default())
         }
+        Some(Err(_)) | None => pretty::push_indented(json, details),
     }
-    json.extend_from_slice(br#"}],"details":"#);
+    json.extend_from_slice(br#""}],"details":"#);
     json.extend_from_slice(details.as_bytes());
     json.push(b'}');
 }

@@ -5,7 +5,7 @@
 
 use super::keys::{self, Key, Kind};
 use super::nearest::{distance, meant, nearest};
-use super::node::{Node, element, member, quoted};
+use super::node::{Node, controls, element, member, quoted};
 use super::substitute::Substitute;
 use super::{Findings, foreign};
 use crate::limits::FINDING_NAMES_MAX;
@@ -79,6 +79,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn integer(&mut self, node: &Node, min: i64, max: i64, path: &str) {
         let range = [min.to_string(), max.to_string()].join(" to ");
         let got = match node {
@@ -96,6 +97,7 @@ impl Walk<'_> {
         self.findings.wrong(path, &[number, " is out of range; it must be ", range]);
     }
 
+    #[inline(never)]
     fn list(&mut self, node: &mut Node, row: &Key, path: &str, section: &str) {
         let Node::List(items) = node else {
             return self.expect(false, node, row, path);
@@ -106,6 +108,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn map(&mut self, node: &mut Node, row: &Key, path: &str, section: &str) {
         let Node::Map(entries) = node else {
             return self.expect(false, node, row, path);
@@ -134,6 +137,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn channel(&mut self, key: &str, at: &str) -> Option<Key> {
         if foreign::channel(key).is_some() {
             return keys::child("channels", key);
@@ -152,6 +156,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn object(&mut self, node: &mut Node, pattern: &'static str, path: &str, section: &str) {
         let Node::Map(entries) = node else {
             self.findings.wrong(path, &["expected an object, got ", node.noun()]);
@@ -181,6 +186,7 @@ impl Walk<'_> {
         key == "$include"
     }
 
+    #[inline(never)]
     fn foreign(&mut self, pattern: &str, key: &str, section: &str) {
         match pattern.split_once(['.', '[']) {
             _ if pattern.is_empty() => self.sections.push((section.to_owned(), Vec::new())),
@@ -189,6 +195,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn unserved(&mut self, section: &str, name: &str) {
         let at = match self.sections.iter().position(|(own, _)| own == section) {
             Some(at) => at,
@@ -205,6 +212,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn unknown(&mut self, pattern: &'static str, key: &str, at: &str, section: &str) {
         if foreign::open(pattern) {
             // A slip in a key that carries rules must not silently drop them.
@@ -227,16 +235,23 @@ impl Walk<'_> {
         self.findings.wrong(at, &["unknown key ", &quoted(key), &hint]);
     }
 
+    #[inline(never)]
     fn text(&mut self, node: &mut Node, row: &Key, path: &str) {
         let Node::Text(text) = node else {
             return self.expect(false, node, row, path);
         };
+        self.written(text, path);
+    }
+
+    #[inline(never)]
+    fn written(&mut self, text: &mut String, path: &str) {
         self.substitute.text(text, path, self.findings);
-        if text.chars().any(char::is_control) {
+        if controls(text) {
             self.findings.error(path, "this text holds control characters; remove them");
         }
     }
 
+    #[inline(never)]
     fn texts(&mut self, node: &mut Node, row: &Key, path: &str) {
         let Node::List(items) = node else {
             return self.expect(false, node, row, path);
@@ -246,18 +261,15 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn text_item(&mut self, item: &mut Node, path: &str) {
         match item {
-            Node::Text(text) => {
-                self.substitute.text(text, path, self.findings);
-                if text.chars().any(char::is_control) {
-                    self.findings.error(path, "this text holds control characters; remove them");
-                }
-            }
+            Node::Text(text) => self.written(text, path),
             other => self.findings.wrong(path, &["expected text, got ", other.noun()]),
         }
     }
 
+    #[inline(never)]
     fn model(&mut self, node: &mut Node, row: &Key, path: &str) {
         if let Node::Map(entries) = node {
             // Fallback models and the like stand beside `primary`; they mean nothing here.
@@ -270,6 +282,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline(never)]
     fn word(&mut self, node: &mut Node, row: &Key, words: &'static [&'static str], path: &str) {
         let Node::Text(text) = node else {
             return self.expect(false, node, row, path);

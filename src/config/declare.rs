@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use super::fill::{At, number_at};
-use super::node::{Node, member, quoted};
+use super::fill::{At, TOKEN, number_at};
+use super::node::{Node, controls, made_of, member, quoted};
 use super::secrets;
 use super::{Findings, Held, keys};
 use crate::limits::{ARGV_WORDS, FIELDS_DECLARED, TOOLS_DECLARED, VALUE_CHARS_DEFAULT};
@@ -109,8 +109,7 @@ fn required_text(at: &At<'_>, key: &str, findings: &mut Findings) -> Option<Stri
 fn fields(at: &At<'_>, findings: &mut Findings) -> Vec<Field> {
     let mut fields = Vec::new();
     for (name, at) in at.key("parameters").entries() {
-        let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && made_of(name, "_");
         if !fits {
             findings
                 .error(&at.path, "a parameter's name begins with a letter or _ and goes on with letters, digits and _");
@@ -375,9 +374,7 @@ impl<'r> Reader<'r> {
     fn environment(&mut self) -> Vec<(String, command::Value)> {
         let mut env = Vec::new();
         for (name, at) in self.at.key("env").entries() {
-            let fits = !name.starts_with(|c: char| c.is_ascii_digit())
-                && !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let fits = !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() && made_of(name, "_");
             if !fits {
                 self.findings.error(&at.path, "expected the name of an environment variable, such as LANG");
                 continue;
@@ -454,13 +451,12 @@ impl<'r> Reader<'r> {
             ["accept-encoding", "connection", "content-length", "expect", "host", "te", "transfer-encoding", "upgrade"];
         let mut lines = Vec::new();
         for (name, at) in self.at.key("headers").entries() {
-            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-            if name.is_empty() || !name.bytes().all(token) || OURS.contains(&name.to_ascii_lowercase().as_str()) {
+            if name.is_empty() || !made_of(name, TOKEN) || OURS.contains(&name.to_ascii_lowercase().as_str()) {
                 self.findings.error(&at.path, "no field of that name can be set here");
                 continue;
             }
             let value = match at.node {
-                Some(Node::Text(text)) if text.chars().any(char::is_control) => {
+                Some(Node::Text(text)) if controls(text) => {
                     self.findings.error(&at.path, "this text holds control characters; remove them");
                     continue;
                 }

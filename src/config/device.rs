@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::fill::{At, texts};
-use super::node::{Node, quoted};
+use super::node::{Node, made_of, quoted};
 use super::secrets;
 use super::{Findings, Held};
 use crate::gate::peer::Net;
@@ -19,7 +19,7 @@ use crate::tool::targets::{Broker, Direction, Hidden, Home, Line, Place, Sleeper
 const NAME: Shape = Shape {
     pattern: "^[A-Za-z0-9_.-]+$",
     must: "be a name of letters, digits, _ . and -",
-    matches: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)),
+    matches: |text| !text.is_empty() && made_of(text, "_.-"),
 };
 
 /// Units by which the operator reaches the device, without what follows the first dot or @, beside those that begin
@@ -443,11 +443,7 @@ fn endpoint(text: &str) -> Option<(String, Option<u16>)> {
         return (addr.is_ipv6() == text.starts_with('[')).then(|| (addr.to_canonical().to_string(), port));
     }
     let host = host.strip_suffix('.').unwrap_or(host);
-    let named = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            && !label.starts_with('-')
-    };
+    let named = |label: &str| !label.is_empty() && made_of(label, "-_") && !label.starts_with('-');
     // A name whose last label is a number is another spelling of an address, 127.1 for instance.
     let number = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     let fits = !text.starts_with('[') && host.len() <= 253 && host.split('.').all(named) && !number;

@@ -4,12 +4,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::keys::{self, Default, Key, Kind};
-use super::node::{Node, element, member, quoted};
+use super::node::{Node, element, made_of, member, quoted};
 use super::{Bind, Config, Findings, Gateway, Limits, Tailscale, bind, declare, device, mode, policy, secrets};
 use crate::gate::Rules;
 use crate::gate::auth::{Auth, Mode};
 use crate::gate::peer::{Names, Net};
 use crate::gate::rate::Rule;
+
+/// What the name of an HTTP field may hold beside letters and digits.
+pub(super) const TOKEN: &str = "!#$%&'*+-.^_`|~";
 
 /// Everything but what cannot start, which `refuse` says. `kept` holds the paths that kept a placeholder.
 pub(super) fn config(root: &Node, kept: &[String], findings: &mut Findings) -> Config {
@@ -246,8 +249,7 @@ fn gather(at: &At<'_>, read: fn(&At<'_>, &mut Findings) -> Option<String>, findi
 /// A field name, lower-case.
 fn header(at: &At<'_>, findings: &mut Findings) -> Option<String> {
     let name = at.text()?;
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.bytes().all(token) {
+    if made_of(name, TOKEN) {
         return Some(name.to_ascii_lowercase());
     }
     findings.error(&at.path, "expected the name of an HTTP field, such as X-Forwarded-User");
@@ -333,7 +335,7 @@ fn host(at: &At<'_>, findings: &mut Findings) -> Option<String> {
         return Some(addr.to_canonical().to_string());
     }
     let bare = bare.strip_suffix('.').unwrap_or(bare);
-    if !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
+    if !bare.is_empty() && made_of(bare, "-._") {
         return Some(bare.to_owned());
     }
     findings.error(&at.path, "expected a host name such as pi.example.ts.net, without scheme, port or *");

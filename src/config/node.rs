@@ -213,10 +213,22 @@ pub(super) fn dedupe(node: &mut Node, path: &str, findings: &mut Findings) {
     }
 }
 
+/// Whether `text` holds nothing but letters and digits of ASCII and these others.
+#[inline(never)]
+pub(super) fn made_of(text: &str, others: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || others.as_bytes().contains(&b))
+}
+
+/// Whether `text` holds control characters.
+#[inline(never)]
+pub(super) fn controls(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
 /// The path of `key` in the object at `path` (`""` = the root). Keys that are no plain word stand quoted in brackets.
 #[inline(never)]
 pub(super) fn member(path: &str, key: &str) -> String {
-    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
+    let plain = !key.is_empty() && made_of(key, "_-$");
     match (plain && key.len() <= FINDING_QUOTE_CHARS_MAX, path.is_empty()) {
         (true, true) => key.to_owned(),
         (true, false) => [path, ".", key].concat(),

@@ -3,7 +3,7 @@
 //! No finding made here quotes a secret's text.
 
 use super::nearest::{meant, nearest};
-use super::node::{Node, member, quoted};
+use super::node::{Node, controls, made_of, member, quoted};
 use super::{Findings, Held};
 use crate::gate::secret::Secret;
 use crate::tool::targets::Hidden;
@@ -81,7 +81,7 @@ fn plain(text: &str, path: &str, findings: &mut Findings) -> Option<SecretRef> {
         findings.error(path, "this is a sample value, not a secret; replace it by a random one");
         return None;
     }
-    if text.trim().chars().any(char::is_control) {
+    if controls(text.trim()) {
         findings.error(path, "a secret may not hold control characters: no client could send it");
         return None;
     }
@@ -151,7 +151,7 @@ fn field(node: &Node, key: &str, path: &str, findings: &mut Findings) -> Option<
             findings.error(&member(path, key), "required here");
             None
         }
-        Some(Node::Text(text)) if text.chars().any(char::is_control) => {
+        Some(Node::Text(text)) if controls(text) => {
             findings.error(&member(path, key), "this text holds control characters; remove them");
             None
         }
@@ -164,9 +164,7 @@ fn field(node: &Node, key: &str, path: &str, findings: &mut Findings) -> Option<
 }
 
 fn variable(name: String, prefix: Option<String>, at: &str, findings: &mut Findings) -> Option<SecretRef> {
-    let fits = !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let fits = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && made_of(&name, "_");
     if fits {
         return Some(SecretRef::Env { name, prefix });
     }

@@ -231,6 +231,7 @@ impl Parser<'_> {
         ["character ", &self.from.to_string(), ": ", what].concat()
     }
 
+    #[inline(never)]
     fn whole(&mut self) -> Result<(), String> {
         self.begin_group();
         while let Some(c) = self.take() {
@@ -255,6 +256,7 @@ impl Parser<'_> {
         Err(self.wrong(&["with its counts written out the pattern has more than ", &most, fix].concat()))
     }
 
+    #[inline(never)]
     fn token(&mut self, c: char) -> Result<(), String> {
         let mut start = self.steps.len();
         match c {
@@ -352,6 +354,7 @@ impl Parser<'_> {
     }
 
     /// Reads the count that may follow, and writes out what begins at `start` that often.
+    #[inline(never)]
     fn repeat(&mut self, start: usize) -> Result<(), String> {
         let Some(c @ ('*' | '+' | '?' | '{')) = self.peek() else { return Ok(()) };
         self.take();
@@ -409,6 +412,7 @@ impl Parser<'_> {
     }
 
     /// A class in brackets, the first of which has been taken.
+    #[inline(never)]
     fn bracket(&mut self) -> Result<(), String> {
         let (from, negated) = (self.from, self.eat('^'));
         let mut class = Class::new();
@@ -432,6 +436,7 @@ impl Parser<'_> {
     }
 
     /// One character, escape or range in brackets that begins with `c`.
+    #[inline(never)]
     fn members(&mut self, c: char, class: &mut Class) -> Result<(), String> {
         self.from = self.taken;
         let low = self.member(c, class)?;

@@ -86,6 +86,7 @@ pub fn tool_update(stream: &str, bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// The error for what has no code of its own and passes by itself.
+#[inline(never)]
 fn failed(fault: Fault, tool: &str) -> Result<(&'static str, String), Flop> {
     let busy = |message: &str| Err(Flop { code: "UNAVAILABLE", retry_secs: RETRY_SECS, ..Flop::new(message) });
     match fault {
@@ -114,6 +115,7 @@ fn failed(fault: Fault, tool: &str) -> Result<(&'static str, String), Flop> {
 }
 
 /// The whole frame is written at once: an answer may be long, and here nothing of it is copied again.
+#[inline(never)]
 fn done(id: &str, tool: &str, details: &str, text: Option<&str>) -> String {
     // The details come twice, once as they are and once as an indented text.
     let size = text.map_or(details.len(), str::len).saturating_add(details.len()).saturating_mul(2);

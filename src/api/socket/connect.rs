@@ -23,31 +23,15 @@ use crate::limits::{PARAM_CHARS, SOCKET_SCOPES_BYTES};
 const PROTOCOLS: (i64, i64) = (3, 4);
 
 /// Source: contract ws.md §2.2, both versions.
-const CLIENTS: Kind = Kind::Word(&[
-    "cli",
-    "fingerprint",
-    "gateway-client",
-    "node-host",
-    "openclaw-android",
-    "openclaw-browser-copilot",
-    "openclaw-control-ui",
-    "openclaw-ios",
-    "openclaw-linux",
-    "openclaw-macos",
-    "openclaw-probe",
-    "openclaw-tui",
-    "openclaw-watchos",
-    "openclaw-worker",
-    "test",
-    "webchat",
-    "webchat-ui",
-]);
+const CLIENTS: Kind = Kind::Word(
+    &"cli fingerprint gateway-client node-host openclaw-android openclaw-browser-copilot openclaw-control-ui openclaw-ios openclaw-linux openclaw-macos openclaw-probe openclaw-tui openclaw-watchos openclaw-worker test webchat webchat-ui",
+);
 
 /// Source: contract ws.md §2.2, both versions.
-const MODES: Kind = Kind::Word(&["backend", "cli", "node", "probe", "test", "ui", "webchat", "worker"]);
+const MODES: Kind = Kind::Word(&"backend cli node probe test ui webchat worker");
 
 /// A search path is the one text that is long in earnest.
-const LONG: Kind = Kind::Text { min: 0, max: 4 * PARAM_CHARS };
+const LONG: Kind = Kind::Text { min: 0, max: 4 * PARAM_CHARS as u32 };
 
 static CLIENT: Shape = Shape {
     params: &[

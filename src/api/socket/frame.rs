@@ -14,8 +14,8 @@ use crate::limits::{JSON_DEPTH_MAX, SOCKET_ID_BYTES};
 /// them. Source: contract ws.md §2.2 (leniency is safe), §3.
 static REQUEST: Shape = Shape {
     params: &[
-        Param::required("type", Kind::Word(&["req"])),
-        Param::required("id", Kind::Text { min: 1, max: SOCKET_ID_BYTES }),
+        Param::required("type", Kind::Word(&"req")),
+        Param::required("id", Kind::Text { min: 1, max: SOCKET_ID_BYTES as u32 }),
         Param::required("method", Kind::NAME),
         Param::optional("params", Kind::Any),
     ],

@@ -115,14 +115,14 @@ pub static INVOKE: Shape = Shape {
         Param::optional("sessionKey", SESSION_KEY),
         Param::optional("agentId", Kind::TEXT),
         Param::optional("confirm", Kind::Boolean),
-        Param::optional("idempotencyKey", Kind::Text { min: 1, max: REPLAY_KEY_BYTES_MAX }),
-        Param::optional("conversationReadOrigin", Kind::Word(&["direct-operator"])),
+        Param::optional("idempotencyKey", Kind::Text { min: 1, max: REPLAY_KEY_BYTES_MAX as u32 }),
+        Param::optional("conversationReadOrigin", Kind::Word(&"direct-operator")),
         // Ours; the reference refuses it.
         Param::optional("dryRun", Kind::Boolean),
     ],
 };
 
-const SESSION_KEY: Kind = Kind::Text { min: 1, max: SESSION_KEY_BYTES_MAX };
+const SESSION_KEY: Kind = Kind::Text { min: 1, max: SESSION_KEY_BYTES_MAX as u32 };
 
 static AGENT: Shape = Shape {
     closed: true,
@@ -154,10 +154,8 @@ static LOGS: Shape = Shape {
     ],
 };
 /// Open, as there are no models: whatever narrows the list leaves it as it is, and protocol 4 has many such parameters.
-static MODELS: Shape = Shape {
-    closed: false,
-    params: &[Param::optional("view", Kind::Word(&["default", "configured", "provider-config", "all"]))],
-};
+static MODELS: Shape =
+    Shape { closed: false, params: &[Param::optional("view", Kind::Word(&"default configured provider-config all"))] };
 static NODE: Shape = Shape { closed: true, params: &[Param::required("nodeId", Kind::NAME)] };
 static SESSION: Shape =
     Shape { closed: false, params: &[Param::required("key", SESSION_KEY), Param::optional("agentId", Kind::NAME)] };

@@ -70,21 +70,21 @@ pub enum Kind {
     /// A text, counted in characters.
     Text {
         /// The least length.
-        min: usize,
+        min: u32,
         /// The greatest length.
-        max: usize,
+        max: u32,
     },
     /// A list of at most [`PARAM_ITEMS`] texts, none empty.
     Texts,
-    /// One of a few words.
-    Word(&'static [&'static str]),
+    /// One of a few words, which spaces part. Two references, because a fat one would make every kind longer.
+    Word(&'static &'static str),
 }
 
 impl Kind {
     /// Any text of usual length.
-    pub const TEXT: Kind = Kind::Text { min: 0, max: PARAM_CHARS };
+    pub const TEXT: Kind = Kind::Text { min: 0, max: PARAM_CHARS as u32 };
     /// A text that says something.
-    pub const NAME: Kind = Kind::Text { min: 1, max: PARAM_CHARS };
+    pub const NAME: Kind = Kind::Text { min: 1, max: PARAM_CHARS as u32 };
 }
 
 /// The declared members of an object, as sent. What was asked by a wrong name or as a wrong kind is absent.
@@ -244,13 +244,13 @@ impl Faults {
                 Some(found) => return self.object(&found, path),
                 None => "must be object",
             },
-            Kind::Text { min, max } => match text(raw, max) {
+            Kind::Text { min, max } => match text(raw, max as usize) {
                 None => "must be string",
-                Some(Ok(text)) if text.chars().count() >= min => return,
+                Some(Ok(text)) if text.chars().count() >= min as usize => return,
                 Some(Ok(_)) => {
-                    return self.add(path, &said("NOT have fewer than ", min, " characters"));
+                    return self.add(path, &said("NOT have fewer than ", min as usize, " characters"));
                 }
-                Some(Err(())) => return self.add(path, &said("NOT have more than ", max, " characters")),
+                Some(Err(())) => return self.add(path, &said("NOT have more than ", max as usize, " characters")),
             },
             Kind::Texts => match items(raw) {
                 Some(items) if items.len() > PARAM_ITEMS => {
@@ -265,8 +265,8 @@ impl Faults {
                 None => "must be array",
             },
             Kind::Word(words) => match text(raw, PARAM_CHARS) {
-                Some(Ok(text)) if words.contains(&text.as_str()) => return,
-                _ if words.len() == 1 => "must be equal to constant",
+                Some(Ok(text)) if words.split(' ').any(|word| word == text) => return,
+                _ if !words.contains(' ') => "must be equal to constant",
                 _ => "must be equal to one of the allowed values",
             },
         };
@@ -337,7 +337,7 @@ mod tests {
     static INNER: Shape = Shape {
         closed: true,
         params: &[
-            Param::required("id", Kind::Word(&["a", "b"])),
+            Param::required("id", Kind::Word(&"a b")),
             Param::required("version", Kind::NAME),
             Param::optional("build", Kind::Text { min: 2, max: 4 }),
         ],

@@ -94,6 +94,7 @@ pub(super) fn event(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) -> Res
 }
 
 /// Reads `Node: HOST (IP) · app VERSION · last input Ns ago · mode MODE · reason REASON`; whatever of it is there.
+#[inline(never)]
 fn parse(entry: &mut Entry, text: &str) {
     static WORDS: [(&str, &str); 5] =
         [("Node: ", "host"), ("app ", "version"), ("last input ", ""), ("mode ", "mode"), ("reason ", "reason")];
