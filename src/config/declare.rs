@@ -39,11 +39,11 @@ pub(super) fn tools(root: &Node, kept: &[String], held: &mut Vec<Held>, findings
                 findings.error(&at.path, &format!("more than {TOOLS_DECLARED} tools are declared"));
                 break;
             } else if let Some(tool) = tool(name, &at, Place { root, kept, section }, held, findings) {
-                let at = declared.partition_point(|other: &Rc<Declared>| other.name <= tool.name);
-                declared.insert(at, Rc::new(tool));
+                declared.push(Rc::new(tool));
             }
         }
     }
+    declared.sort_by(|a, b| a.name.cmp(&b.name));
     declared
 }
 

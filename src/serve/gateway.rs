@@ -401,7 +401,7 @@ impl Service for Rc<Gateway> {
                     gateway.tick(number);
                 }
             };
-            gateway.host.tasks.run(ticks).await;
+            gateway.host.work(Box::pin(ticks)).await;
         }
     }
 

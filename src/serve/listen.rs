@@ -10,6 +10,7 @@ use async_io::Timer;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use smol::LocalExecutor;
 
+use super::Job;
 use super::http::{self, Service, Shared};
 use super::reactor::{Reactor, Watched};
 use crate::api::Fault;
@@ -196,10 +197,10 @@ pub async fn accept<S: Service>(
                 shared.service.note(&answer, peer);
                 if Rc::strong_count(&refused) <= CONNECTIONS_REFUSED {
                     let guard = Rc::clone(&refused);
-                    let task = async move {
+                    let task: Job = Box::pin(async move {
                         http::turn_away(shared, stream, peer, answer).await;
                         drop(guard);
-                    };
+                    });
                     executor.spawn(task).detach();
                 }
             }

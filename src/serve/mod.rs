@@ -19,6 +19,7 @@ pub mod socket;
 mod visitor;
 
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,6 +56,9 @@ pub struct Crowd {
     pub most_per_peer: usize,
 }
 
+/// What a task does. Those of which there are few are boxed, so that they share one copy of the road.
+type Job = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Serves `listeners` until SIGTERM or SIGINT, then lets calls in flight finish for [`SHUTDOWN_SECS`] at most. Calls
 /// `ready` when signals are caught and connections accepted, and `hangup` at each SIGHUP until it stops.
 ///
@@ -83,7 +87,8 @@ pub fn run<S: Service>(
             for listener in listeners {
                 let listener = reactor.watch(listener)?;
                 let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
-                tasks.push(executor.spawn(listen::accept(listener, reactor, shared, seats, Rc::clone(&executor))));
+                let job: Job = Box::pin(listen::accept(listener, reactor, shared, seats, Rc::clone(&executor)));
+                tasks.push(executor.spawn(job));
             }
             Ok(tasks)
         }
@@ -91,7 +96,7 @@ pub fn run<S: Service>(
     let mut accepting = accept(listeners)?;
     let moves = shared.service.moves();
     // Holds the listeners' tasks; dropped with them when the gateway stops.
-    let listening = executor.spawn(async move {
+    let listening: Job = Box::pin(async move {
         loop {
             let Ok(listeners) = moves.recv().await else { return std::future::pending().await };
             match accept(listeners) {
@@ -101,11 +106,13 @@ pub fn run<S: Service>(
             }
         }
     });
-    executor.spawn(shared.service.live()).detach();
+    let listening = executor.spawn(listening);
+    let live: Job = Box::pin(shared.service.live());
+    executor.spawn(live).detach();
     let at_work = Rc::clone(&shared);
     // A task of its own: what is given to `run` is polled at every turn of the loop, and looking for signals costs a
     // system call.
-    let supervisor = executor.spawn(async move {
+    let supervisor: Job = Box::pin(async move {
         ready();
         let signal = next(&mut signals, || hangup(&shared.service)).await;
         ::log::info!("stop signal={} connections={}", name(signal), seats.taken());
@@ -126,6 +133,7 @@ pub fn run<S: Service>(
         shared.service.end().await;
         ::log::info!("stopped connections={}", seats.taken());
     });
+    let supervisor = executor.spawn(supervisor);
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
     reactor::leave();
     Ok(())

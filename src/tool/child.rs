@@ -17,8 +17,7 @@ mod running;
 mod tests;
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -135,7 +134,7 @@ pub async fn run(host: &Host, plan: Plan, progress: Progress<'_>) -> Result<Repo
 pub async fn end_all(host: &Host) {
     host.nursery.closed.set(true);
     // Those whose callers are gone are tasks of the host, which nobody may run any more.
-    host.tasks.run(end_running(host)).await;
+    host.work(Box::pin(end_running(host))).await;
 }
 
 async fn end_running(host: &Host) {
@@ -161,8 +160,7 @@ struct Guard<'h> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if !self.clean {
-            let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(end(self.running.take()));
-            self.host.tasks.spawn(task).detach();
+            self.host.go_on(Box::pin(end(self.running.take())));
         }
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn state<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 }
 
 fn told(answer: &Answer, room: usize) -> Outcome {
-    let raw: Option<&RawValue> = serde_json::from_slice(&answer.content).ok();
+    let raw: Option<&RawValue> = text(answer).and_then(|text| serde_json::from_str(text).ok());
     let Some(members) = raw.and_then(members) else { return strange() };
     let (Some(entity), Some(state)) = (entity(&members), member(&members, "state")) else { return strange() };
     let raw = |key| member(&members, key).map_or("null", RawValue::get);
@@ -105,6 +105,11 @@ fn told(answer: &Answer, room: usize) -> Outcome {
     json.raw("attributes", attributes).raw("last_changed", raw("last_changed"));
     json.flag("truncated", truncated);
     json.done()
+}
+
+/// The answer as text, which JSON is.
+fn text(answer: &Answer) -> Option<&str> {
+    std::str::from_utf8(&answer.content).ok()
 }
 
 /// The entity's name as JSON. It has no escapes.
@@ -181,7 +186,7 @@ pub(super) fn act<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 
 /// What a service changed. It has been called by now: an answer too long to read is no failure.
 fn changed(answer: &Answer, room: usize) -> Outcome {
-    let all: Vec<&RawValue> = serde_json::from_slice(&answer.content).unwrap_or_default();
+    let all: Vec<&RawValue> = text(answer).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let mut rows = Vec::new();
     for state in all {
         let Some(members) = members(state) else {

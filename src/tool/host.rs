@@ -155,6 +155,14 @@ impl Host {
         self.tasks.spawn(work).detach();
     }
 
+    /// Runs such work, beside something that has an end.
+    pub fn work<'a>(
+        &'a self,
+        beside: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+        Box::pin(self.tasks.run(beside))
+    }
+
     /// What built-in tools may touch, as it stands now.
     pub(super) fn targets(&self) -> Rc<Targets> {
         Rc::clone(&self.targets.borrow())

@@ -170,7 +170,10 @@ fn journal(output: &[u8]) -> Vec<Entry> {
 const FIELDS: [&str; 4] = ["MESSAGE", "PRIORITY", "_SYSTEMD_UNIT", "__REALTIME_TIMESTAMP"];
 
 fn record(line: &[u8]) -> Option<Entry> {
-    let line: &RawValue = serde_json::from_slice(line).ok().filter(|raw: &&RawValue| raw.get().starts_with('{'))?;
+    let line: &RawValue = serde_json::from_str(std::str::from_utf8(line).ok()?).ok()?;
+    if !line.get().starts_with('{') {
+        return None;
+    }
     let mut values = slices(&FIELDS, Some(line)).0.into_iter().map(|raw| raw.and_then(value));
     let mut next = || values.next().flatten();
     let (message, priority, unit, micros) = (next(), next(), next(), next());

@@ -127,7 +127,13 @@ fn default6(text: &str) -> Option<(String, Option<IpAddr>)> {
         let hop = ip6(hop).filter(|hop| !hop.is_unspecified());
         if usable && *name != "lo" { Some((metric, (*name).to_owned(), hop)) } else { None }
     };
-    text.lines().filter_map(line).min_by_key(|(metric, _, _)| *metric).map(|(_, name, hop)| (name, hop))
+    let mut best: Option<(u32, String, Option<IpAddr>)> = None;
+    for found in text.lines().filter_map(line) {
+        if best.as_ref().is_none_or(|best| found.0 < best.0) {
+            best = Some(found);
+        }
+    }
+    best.map(|(_, name, hop)| (name, hop))
 }
 
 fn ip6(text: &str) -> Option<IpAddr> {

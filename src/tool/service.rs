@@ -232,7 +232,7 @@ pub(super) fn reboot(host: &Host, call: &Call) -> Outcome {
     };
     host.rebooting.set(true);
     let itself = host.itself.clone();
-    let task = async move {
+    host.go_on(Box::pin(async move {
         Timer::after(Duration::from_secs(delay)).await;
         let Some(own) = itself.upgrade() else { return };
         log::warn!("reboot");
@@ -240,8 +240,7 @@ pub(super) fn reboot(host: &Host, call: &Call) -> Outcome {
             log::error!("reboot_failed why={why}");
         }
         own.rebooting.set(false);
-    };
-    host.tasks.spawn(task).detach();
+    }));
     let mut json = Object::new();
     json.raw("scheduled_in_s", &delay.to_string());
     json.done()

@@ -69,7 +69,7 @@ impl Policy {
     /// Whether `name` is a tool of this gateway or one the reference knows, in any spelling.
     pub fn knows(&self, name: &str) -> bool {
         let name = normal(name);
-        self.names().any(|known| normal(known) == name)
+        self.names(&|known| normal(known) == name)
     }
 
     /// Entries that can never match: no tool of this gateway, no tool or group of the reference. Each with the key it
@@ -79,7 +79,7 @@ impl Policy {
         self.each_entry(&mut |block, key, entry| {
             let matches = match block {
                 // Exact names only, so another spelling is as good as nothing.
-                Block::Gateway => self.names().any(|name| name == entry),
+                Block::Gateway => self.names(&|name| name == entry),
                 _ => self.matches_something(entry),
             };
             if !matches {
@@ -93,11 +93,13 @@ impl Policy {
         let pattern = normal(entry);
         let group = GROUPS.iter().any(|(name, _)| *name == pattern)
             || self.groups.iter().any(|(name, _)| normal(name) == pattern);
-        pattern.is_empty() || pattern == PLUGINS || group || self.names().any(|name| glob(&pattern, &normal(name)))
+        pattern.is_empty() || pattern == PLUGINS || group || self.names(&|name| glob(&pattern, &normal(name)))
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.known.iter().chain(&self.http_deny_more).map(String::as_str).chain(reference_names())
+    /// Whether `test` holds for the name of any tool.
+    fn names(&self, test: &dyn Fn(&str) -> bool) -> bool {
+        let mut own = self.known.iter().chain(&self.http_deny_more);
+        own.any(|name| test(name)) || reference_names().any(test)
     }
 
     fn each_entry<'a>(&'a self, see: &mut dyn FnMut(Block<'a>, &'static str, &'a str)) {
