@@ -10,7 +10,7 @@ use super::fetch::{self, Answer, Request};
 use super::host::Host;
 use super::object::{Object, fit, quoted};
 use super::reach::deadline;
-use super::schema::{member, members};
+use super::schema::slices;
 use super::targets::Home;
 use super::url::Url;
 use super::{Call, Later, Outcome};
@@ -90,11 +90,11 @@ pub(super) fn state<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 }
 
 fn told(answer: &Answer, room: usize) -> Outcome {
-    let raw: Option<&RawValue> = text(answer).and_then(|text| serde_json::from_str(text).ok());
-    let Some(members) = raw.and_then(members) else { return strange() };
-    let (Some(entity), Some(state)) = (entity(&members), member(&members, "state")) else { return strange() };
-    let raw = |key| member(&members, key).map_or("null", RawValue::get);
-    let mut attributes = raw("attributes");
+    let state: Option<&RawValue> = text(answer).and_then(|text| serde_json::from_str(text).ok());
+    let values = slices(&["entity_id", "state", "attributes", "last_changed"], state).0;
+    let [Some(entity), Some(state), attributes, last_changed] = *values else { return strange() };
+    let Some(entity) = name(entity) else { return strange() };
+    let mut attributes = attributes.map_or("null", RawValue::get);
     // A camera's attributes may be longer than everything else.
     let truncated = attributes.len().saturating_add(RESULT_FRAME_BYTES) > room;
     if truncated {
@@ -102,7 +102,7 @@ fn told(answer: &Answer, room: usize) -> Outcome {
     }
     let mut json = Object::new();
     json.raw("entity_id", entity).raw("state", state.get());
-    json.raw("attributes", attributes).raw("last_changed", raw("last_changed"));
+    json.raw("attributes", attributes).raw("last_changed", last_changed.map_or("null", RawValue::get));
     json.flag("truncated", truncated);
     json.done()
 }
@@ -112,9 +112,9 @@ fn text(answer: &Answer) -> Option<&str> {
     std::str::from_utf8(&answer.content).ok()
 }
 
-/// The entity's name as JSON. It has no escapes.
-fn entity<'a>(members: &[(String, &'a RawValue)]) -> Option<&'a str> {
-    member(members, "entity_id").map(RawValue::get).filter(|name| name.starts_with('"') && !name.contains('\\'))
+/// An entity's name as JSON. It has no escapes.
+fn name(raw: &RawValue) -> Option<&str> {
+    Some(raw.get()).filter(|name| name.starts_with('"') && !name.contains('\\'))
 }
 
 fn strange() -> Outcome {
@@ -187,18 +187,13 @@ pub(super) fn act<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
 /// What a service changed. It has been called by now: an answer too long to read is no failure.
 fn changed(answer: &Answer, room: usize) -> Outcome {
     let all: Vec<&RawValue> = text(answer).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let mut rows = Vec::new();
-    for state in all {
-        let Some(members) = members(state) else {
-            rows.clear();
-            break;
-        };
-        let (Some(entity), Some(state)) = (entity(&members), member(&members, "state")) else {
-            rows.clear();
-            break;
-        };
-        rows.push(Object::new().raw("entity_id", entity).raw("state", state.get()).end());
-    }
+    let row = |state: &RawValue| {
+        let values = slices(&["entity_id", "state"], Some(state)).0;
+        let [Some(entity), Some(state)] = *values else { return None };
+        Some(Object::new().raw("entity_id", name(entity)?).raw("state", state.get()).end())
+    };
+    let rows: Option<Vec<String>> = all.into_iter().map(row).collect();
+    let mut rows = rows.unwrap_or_default();
     let truncated = fit(&mut rows, TOOL_LIST_ITEMS, room.saturating_sub(RESULT_FRAME_BYTES)) || answer.cut;
     Object::new().list("changed", &rows).flag("truncated", truncated).done()
 }

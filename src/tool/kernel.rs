@@ -218,8 +218,10 @@ fn confine(limits: &[(Resource, Rlimit)]) -> rustix::io::Result<()> {
         rustix::process::setrlimit(*resource, *limit)?;
     }
     rustix::thread::set_no_new_privs(true)?;
-    // What its children leave behind stays below it while it lives, and comes to us when it ends.
-    rustix::process::set_child_subreaper(Pid::from_raw(1))
+    // What its children leave behind stays below it while it lives, and comes to us when it ends. Every Linux since 3.4
+    // does so; emulators of programs do not, and the group is killed there all the same.
+    _ = rustix::process::set_child_subreaper(Pid::from_raw(1));
+    Ok(())
 }
 
 fn become_user(uid: Uid, gid: Gid) -> rustix::io::Result<()> {

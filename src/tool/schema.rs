@@ -206,7 +206,7 @@ pub(super) fn unknown(name: &str, known: &[&str]) -> String {
 pub fn slices<'a>(names: &[&str], args: Option<&'a RawValue>) -> (Vec<Option<&'a RawValue>>, Option<String>) {
     let (mut found, mut stranger) = (vec![None; names.len()], None);
     if let Some(raw) = args.filter(|raw| raw.get().trim_start().starts_with('{')) {
-        each(raw.get(), &mut |key, value| {
+        members(raw.get(), &mut |key, value| {
             match names.iter().position(|name| name.as_bytes() == key).and_then(|at| found.get_mut(at)) {
                 Some(slot) => *slot = Some(value),
                 None => {
@@ -244,8 +244,8 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
 
 /// Reads the object in `raw`. That was valid JSON when it became a [`RawValue`], so this cannot fail; if it did, what
 /// follows was not found.
-fn each<'de>(raw: &'de str, seen: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>) {
-    let _ = read_members(raw, seen);
+pub(super) fn members<'de>(raw: &'de str, each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>) {
+    let _ = read_members(raw, each);
 }
 
 /// The same for what need not be JSON; what stands behind the object is not looked at.
@@ -257,21 +257,6 @@ pub fn read_members<'de>(
     each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>,
 ) -> serde_json::Result<()> {
     serde_json::Deserializer::from_str(json).deserialize_map(Members(each))
-}
-
-/// The members of an object, or `None` where `raw` is something else.
-pub(super) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
-    let mut all = Vec::new();
-    each(raw.get(), &mut |key, value| {
-        all.push((String::from_utf8_lossy(key).into_owned(), value));
-        Some(())
-    });
-    raw.get().starts_with('{').then_some(all)
-}
-
-/// One of the members.
-pub(super) fn member<'de>(members: &[(String, &'de RawValue)], key: &str) -> Option<&'de RawValue> {
-    members.iter().find(|(own, _)| own == key).map(|(_, value)| *value)
 }
 
 /// A string as bytes: unlike `str` this takes an escaped lone surrogate, which JSON allows and UTF-8 does not.
@@ -411,7 +396,7 @@ fn number(raw: &str) -> Result<i64, Wrong> {
 
 fn pairs(raw: &str, items_max: usize, chars_max: usize) -> Result<Option<Value>, Wrong> {
     let (mut pairs, mut wrong) = (Vec::new(), None);
-    each(raw, &mut |key, value| {
+    members(raw, &mut |key, value| {
         if pairs.len() == items_max {
             wrong = Some(format!("must have at most {items_max} members").into());
             return None;

@@ -9,7 +9,7 @@ use smol::Timer;
 use super::host::Host;
 use super::manager::{self, Manager, Wish};
 use super::object::{Object, fit, quoted};
-use super::schema::{member, members};
+use super::schema;
 use super::{Call, Later, Outcome};
 use crate::limits::{REBOOT_REST_MS, RESULT_FRAME_BYTES, TOOL_DIR_ENTRIES};
 
@@ -59,19 +59,32 @@ fn blocks(text: &str) -> Vec<Unit> {
     units
 }
 
+/// The members of an object.
+fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    let mut all = Vec::new();
+    schema::members(raw.get(), &mut |key, value| {
+        all.push((String::from_utf8_lossy(key).into_owned(), value));
+        Some(())
+    });
+    raw.get().starts_with('{').then_some(all)
+}
+
 /// What `ubus call service list` says. Pure.
 fn services(text: &str) -> Option<Vec<Unit>> {
     let raw: &RawValue = serde_json::from_str(text).ok()?;
     let mut units = Vec::new();
     for (name, service) in members(raw)? {
-        let service = members(service)?;
+        if !service.get().starts_with('{') {
+            return None;
+        }
+        let instances = schema::slices(&["instances"], Some(service)).0.pop().flatten();
         let mut unit = Unit { name, active: "inactive".into(), sub: "dead".into(), ..Unit::default() };
-        for (_, instance) in member(&service, "instances").and_then(members).unwrap_or_default() {
-            let instance = members(instance).unwrap_or_default();
-            if member(&instance, "running").is_some_and(|running| running.get() == "true") {
+        for (_, instance) in instances.and_then(members).unwrap_or_default() {
+            let values = schema::slices(&["running", "pid"], Some(instance)).0;
+            let [running, pid] = *values else { continue };
+            if running.is_some_and(|running| running.get() == "true") {
                 (unit.active, unit.sub) = ("active".into(), "running".into());
-                let pid = member(&instance, "pid").and_then(|pid| pid.get().parse().ok());
-                unit.main_pid = unit.main_pid.or(pid);
+                unit.main_pid = unit.main_pid.or_else(|| pid?.get().parse().ok());
             }
         }
         units.push(unit);
