@@ -4,12 +4,13 @@
 //! regular file, owned by root or by us, not writable by anybody else, in a directory nobody else can write to; a
 //! secret not even readable by anybody else.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::gate::secret::Secret;
 use crate::limits::{IDENTITY_BYTES, SECRET_FILE_BYTES, TOKEN_BYTES};
@@ -153,7 +154,7 @@ pub fn read_secret(path: &Path, care: Care) -> Result<Secret, Fault> {
 /// # Errors
 /// What the kernel said.
 pub fn write_token(path: &Path) -> Result<Secret, Fault> {
-    write_hex::<TOKEN_BYTES>(path)
+    write_hex(path, TOKEN_BYTES)
 }
 
 /// The public half of the gateway's own ed25519 key, whose secret half lies in `path`; it is made when there is none.
@@ -162,7 +163,7 @@ pub fn write_token(path: &Path) -> Result<Secret, Fault> {
 /// Why the file is not used, or cannot be made.
 pub fn identity(path: &Path) -> Result<[u8; 32], Fault> {
     let kept = match read_secret(path, Care::Secret) {
-        Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => write_hex::<IDENTITY_BYTES>(path)?,
+        Err(Fault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => write_hex(path, IDENTITY_BYTES)?,
         other => other?,
     };
     let seed = unhex(kept.reveal()).ok_or_else(|| Fault::Blank(path.to_owned()))?;
@@ -180,13 +181,31 @@ fn unhex(text: &[u8]) -> Option<[u8; IDENTITY_BYTES]> {
     Some(bytes)
 }
 
-/// Writes `N` random bytes in hexadecimal digits to `path`, readable by us only, in one step: whoever looks sees the
+/// Makes a directory that only we may use, and those above it, where they are not there.
+fn make(directory: &Path) -> io::Result<()> {
+    if directory.as_os_str().is_empty() {
+        return Ok(());
+    }
+    match rustix::fs::mkdir(directory, Mode::RWXU) {
+        Err(Errno::NOENT) => {
+            make(directory.parent().unwrap_or(Path::new("")))?;
+            // Another process may have been faster.
+            rustix::fs::mkdir(directory, Mode::RWXU)
+                .or_else(|error| if directory.is_dir() { Ok(()) } else { Err(error) })?;
+        }
+        Err(error) if !directory.is_dir() => return Err(error.into()),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Writes `count` random bytes in hexadecimal digits to `path`, readable by us only, in one step: whoever looks sees the
 /// old file or the new one, never a part, also when the power fails.
-fn write_hex<const N: usize>(path: &Path) -> Result<Secret, Fault> {
+fn write_hex(path: &Path, count: usize) -> Result<Secret, Fault> {
     let at = |error: io::Error| Fault::Io(path.to_owned(), error);
     let directory = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| Fault::Io(directory.to_owned(), e))?;
-    let mut random = [0_u8; N];
+    make(directory).map_err(|e| Fault::Io(directory.to_owned(), e))?;
+    let mut random = vec![0_u8; count];
     let mut filled = 0;
     while filled < random.len() {
         let rest = random.get_mut(filled..).unwrap_or_default();
@@ -211,7 +230,8 @@ fn write_hex<const N: usize>(path: &Path) -> Result<Secret, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs::DirBuilder;
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 
     struct Scratch(PathBuf);
 

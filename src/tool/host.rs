@@ -190,7 +190,11 @@ impl Host {
 
     /// This host, so that work that outlives a call can find it.
     pub fn shared(self) -> Rc<Host> {
-        Rc::new_cyclic(|itself| Host { itself: itself.clone(), ..self })
+        let mut host = self;
+        Rc::new_cyclic(|itself| {
+            host.itself = itself.clone();
+            host
+        })
     }
 
     /// Replaces the configured agents, after a reload.

@@ -38,6 +38,12 @@ impl Entry {
     pub(super) fn calls(&self) -> impl DoubleEndedIterator<Item = &Made> + ExactSizeIterator {
         self.calls.iter()
     }
+
+    /// Whether its key has `part` in it, in whatever case.
+    pub fn matches(&self, part: &str) -> bool {
+        let mut places = self.session.key.as_bytes().windows(part.len().max(1));
+        part.is_empty() || places.any(|place| place.eq_ignore_ascii_case(part.as_bytes()))
+    }
 }
 
 /// The sessions, at most [`SESSIONS`]; the one used longest ago makes room. Order is that of use, not of any clock.

@@ -127,8 +127,7 @@ fn row(host: &Host, call: &Call, entry: &Entry) -> Option<String> {
     {
         return None;
     }
-    let key = entry.session.key.to_ascii_lowercase();
-    if args.text("search").is_some_and(|part| !key.contains(&part.to_ascii_lowercase())) {
+    if args.text("search").is_some_and(|part| !entry.matches(part)) {
         return None;
     }
     let idle_ms = call.now.boot_ms.saturating_sub(entry.used.boot_ms);

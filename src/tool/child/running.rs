@@ -56,6 +56,13 @@ struct Drain {
     keeper: Keeper,
 }
 
+impl Drain {
+    #[inline(never)]
+    fn kept(&mut self) -> Kept {
+        std::mem::replace(&mut self.keeper, Keeper::new(0)).finish()
+    }
+}
+
 /// How far its end is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -122,7 +129,8 @@ impl Running {
 
     /// What was kept of output and error output.
     pub(super) fn kept(&mut self) -> [Kept; 2] {
-        self.drains.each_mut().map(|drain| std::mem::replace(&mut drain.keeper, Keeper::new(0)).finish())
+        let [out, err] = &mut self.drains;
+        [out.kept(), err.kept()]
     }
 
     fn step(&mut self, stage: Stage, signal: Signal, patience: Duration) {

@@ -204,7 +204,7 @@ pub(super) fn sessions(_: &Asked<'_>, values: &Values<'_>, facts: &dyn Facts) ->
     let minutes = values.integer("activeMinutes").and_then(|minutes| u64::try_from(minutes).ok());
     let oldest = minutes.map_or(0, |minutes| now.saturating_sub(minutes.saturating_mul(60_000)));
     let agent = values.text("agentId").map(|agent| session::agent_id(&agent));
-    let search = values.text("search").unwrap_or_default().trim().to_ascii_lowercase();
+    let search = values.text("search").unwrap_or_default();
     let none = values.raw("label").is_some() || values.raw("spawnedBy").is_some();
     let table = facts.sessions();
     let wanted = |entry: &Entry| {
@@ -214,7 +214,7 @@ pub(super) fn sessions(_: &Asked<'_>, values: &Values<'_>, facts: &dyn Facts) ->
             && agent.as_ref().is_none_or(|agent| entry.session.agent == *agent)
             && (kind != "global" || values.flag("includeGlobal") == Some(true))
             && (kind != "unknown" || values.flag("includeUnknown") == Some(true))
-            && entry.session.key.to_ascii_lowercase().contains(&search)
+            && entry.matches(search.trim())
     };
     let mut json = Json::object();
     json.count("ts", now).string("path", MEMORY);
