@@ -39,6 +39,7 @@ impl Json {
     }
 
     /// Closes what was opened: `}`, `]` or several of them.
+    #[inline(never)]
     pub fn close(&mut self, brackets: &str) -> &mut Json {
         self.0.push_str(brackets);
         self
@@ -99,6 +100,7 @@ impl Json {
     }
 
     /// What was written.
+    #[inline(never)]
     pub fn done(&mut self) -> String {
         std::mem::take(&mut self.0)
     }
