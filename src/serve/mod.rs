@@ -100,6 +100,7 @@ pub fn run<S: Service>(
             }
         }
     });
+    reactor::enter(&reactor, &shared.deadlines);
     executor.spawn(shared.service.live()).detach();
     let at_work = Rc::clone(&shared);
     // A task of its own: what is given to `run` is polled at every turn of the loop, and looking for signals costs a
@@ -126,6 +127,7 @@ pub fn run<S: Service>(
         ::log::info!("stopped connections={}", seats.taken());
     });
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
+    reactor::leave();
     Ok(())
 }
 

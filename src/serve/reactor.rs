@@ -1,14 +1,14 @@
 //! One epoll instance and the loop around it: sockets become ready, deadlines pass, tasks run; all on one thread.
 //!
 //! Sockets are registered once, edge-triggered, so a request on a kept connection costs one wait and no registration.
-//! async-io's reactor, which signals and child processes still use, re-arms a timer, a notifier and the socket
+//! async-io's reactor, which signals and the gateway's own timers still use, re-arms a timer, a notifier and the socket
 //! around every wait and shares the waiting with a thread of its own: 9 system calls a request with one connection and
 //! 14 with sixteen, against 4 here (tests/bench). That difference, on the smallest machines, is why this file exists.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, Timespec};
 
 use super::deadline::Deadlines;
 use crate::limits::EVENTS_AT_ONCE;
+use crate::tool::watch::{self, Alarm, Watch, Way};
 
 /// The bell's place among the sources.
 const BELL: u64 = u64::MAX;
@@ -118,16 +119,22 @@ impl Reactor {
     /// # Errors
     /// When the kernel cannot watch one more descriptor.
     pub fn watch<T: AsFd>(self: &Rc<Self>, io: T) -> io::Result<Watched<T>> {
+        let place = self.register(io.as_fd())?;
+        Ok(Watched { place, io })
+    }
+
+    /// Not generic: its machine code exists once.
+    fn register(self: &Rc<Self>, io: BorrowedFd<'_>) -> io::Result<Place> {
         let source = Rc::new(Source::default());
         let mut sources = self.sources.borrow_mut();
         let place = sources.iter().position(Option::is_none).unwrap_or(sources.len());
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &io, EventData::new_u64(place as u64), flags)?;
+        epoll::add(&self.epoll, io, EventData::new_u64(place as u64), flags)?;
         match sources.get_mut(place) {
             Some(free) => *free = Some(Rc::clone(&source)),
             None => sources.push(Some(Rc::clone(&source))),
         }
-        Ok(Watched { io, source, place, reactor: Rc::clone(self) })
+        Ok(Place { source, number: place, reactor: Rc::clone(self) })
     }
 
     /// Runs `future` to its end. In between, sockets become ready and `deadlines` pass; `noticed` is told how late each.
@@ -174,13 +181,19 @@ fn until(next: Option<Instant>) -> Option<Timespec> {
     Some(Timespec { tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), tv_nsec: span.subsec_nanos().into() })
 }
 
+/// A place among the sources, free again when dropped.
+#[derive(Debug)]
+struct Place {
+    source: Rc<Source>,
+    number: usize,
+    reactor: Rc<Reactor>,
+}
+
 /// A socket that the reactor watches.
 #[derive(Debug)]
 pub struct Watched<T> {
+    place: Place,
     io: T,
-    source: Rc<Source>,
-    place: usize,
-    reactor: Rc<Reactor>,
 }
 
 impl<T> Watched<T> {
@@ -191,54 +204,54 @@ impl<T> Watched<T> {
 
     /// Ready when the socket may have something to read, or has come to its end.
     pub fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.source.readable.get() {
+        if self.place.source.readable.get() {
             return Poll::Ready(());
         }
-        keep(&self.source.reader, cx);
+        keep(&self.place.source.reader, cx);
         Poll::Pending
     }
 
     /// Whether the peer has finished sending, or the connection is broken.
     pub fn is_ending(&self) -> bool {
-        self.source.ending.get()
+        self.place.source.ending.get()
     }
 
     /// Ready when the connection is broken. Whoever waits for this does not wait to read.
     pub fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.source.broken.get() {
+        if self.place.source.broken.get() {
             return Poll::Ready(());
         }
-        keep(&self.source.reader, cx);
+        keep(&self.place.source.reader, cx);
         Poll::Pending
     }
 
     /// Ready when the socket may take something.
     pub fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.source.writable.get() {
+        if self.place.source.writable.get() {
             return Poll::Ready(());
         }
-        keep(&self.source.writer, cx);
+        keep(&self.place.source.writer, cx);
         Poll::Pending
     }
 
     /// Says that a read took all there was. A socket that is ending stays readable, because nothing will wake it again.
     pub fn drained(&self) {
-        if !self.source.ending.get() {
-            self.source.readable.set(false);
+        if !self.place.source.ending.get() {
+            self.place.source.readable.set(false);
         }
     }
 
     /// Says that a write would block.
     pub fn full(&self) {
-        self.source.writable.set(false);
+        self.place.source.writable.set(false);
     }
 }
 
-impl<T> Drop for Watched<T> {
+impl Drop for Place {
     fn drop(&mut self) {
         // Closing the descriptor takes it out of the epoll instance.
         let mut sources = self.reactor.sources.borrow_mut();
-        if let Some(place) = sources.get_mut(self.place) {
+        if let Some(place) = sources.get_mut(self.number) {
             *place = None;
         }
         while matches!(sources.last(), Some(None)) {
@@ -247,9 +260,59 @@ impl<T> Drop for Watched<T> {
     }
 }
 
+/// What tools wait with: this reactor, and the deadlines its loop looks at.
+struct Loop {
+    reactor: Rc<Reactor>,
+    deadlines: Rc<Deadlines>,
+}
+
+/// Lets tools wait on this thread until [`leave`].
+pub(super) fn enter(reactor: &Rc<Reactor>, deadlines: &Rc<Deadlines>) {
+    watch::enter(Some(Rc::new(Loop { reactor: Rc::clone(reactor), deadlines: Rc::clone(deadlines) })));
+}
+
+/// The loop has ended: nobody would hear of anything any more.
+pub(super) fn leave() {
+    watch::enter(None);
+}
+
+impl Watch for Loop {
+    fn watch(&self, fd: OwnedFd) -> io::Result<Box<dyn watch::Watched>> {
+        Ok(Box::new(self.reactor.watch(fd)?))
+    }
+
+    fn alarm(&self, span: Duration) -> Alarm {
+        let deadline = self.deadlines.deadline();
+        deadline.start(span);
+        Box::pin(deadline)
+    }
+}
+
+impl watch::Watched for Watched<OwnedFd> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+
+    fn poll_retry(&self, way: Way, cx: &mut Context<'_>) -> Poll<()> {
+        let source = &self.place.source;
+        let (happened, waker) = match way {
+            Way::Read => (&source.readable, &source.reader),
+            Way::Write => (&source.writable, &source.writer),
+        };
+        // Taken even when it is ending: it was tried before, so whatever comes after that is an event of its own.
+        if happened.take() {
+            return Poll::Ready(());
+        }
+        keep(waker, cx);
+        Poll::Pending
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tool::child;
+    use crate::tool::fixture::{bare, heir};
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
@@ -283,6 +346,44 @@ mod tests {
         assert_eq!(seen, [1, 0]);
         drop(ours);
         assert!(reactor.sources.borrow().is_empty());
+    }
+
+    /// Runs `line` as a tool would, on the loop.
+    fn child(stdin: &[u8], line: &str) -> child::Report {
+        let host = bare(&[]);
+        let plan = child::Plan {
+            argv: ["/bin/sh", "-c", line].map(String::from).into(),
+            env: Vec::new(),
+            cwd: String::from("/"),
+            stdin: stdin.to_vec(),
+            user: None,
+            rlimits: child::Rlimits { processes: None, ..Default::default() },
+            output_bytes: EVENTS_AT_ONCE,
+            timeout: Duration::from_secs(1),
+        };
+        heir();
+        let (reactor, deadlines) = (Reactor::new().unwrap(), Rc::default());
+        enter(&reactor, &deadlines);
+        let report = reactor.run(child::run(&host, plan, None), &deadlines, |_| ()).unwrap();
+        leave();
+        assert!(reactor.sources.borrow().is_empty() && deadlines.next().is_none_or(|next| next > Instant::now()));
+        report
+    }
+
+    #[test]
+    fn tools_wait_on_the_loop() {
+        let check = |stdin: &[u8], line: &str, end: child::End, total: u64| {
+            let report = child(stdin, line);
+            assert_eq!((report.end, report.stdout.total), (end, total), "{line}");
+            assert_eq!(report.timed_out, matches!(end, child::End::Signal(_)), "{line}");
+        };
+        check(b"", "exit 7", child::End::Code(7), 0);
+        check(b"", "exec >&- 2>&-; sleep 0.1; exit 7", child::End::Code(7), 0);
+        check(b"", "for n in 1 2 3; do echo $n; sleep 0.01; done", child::End::Code(0), 6);
+        check(b"", "sleep 1000 & echo a", child::End::Code(0), 2);
+        check(&[b'x'; 300_000], "sleep 0.1; cat", child::End::Code(0), 300_000);
+        check(&[b'x'; 300_000], "sleep 0.1; exit 3", child::End::Code(3), 0);
+        check(b"", "echo a; exec sleep 1000", child::End::Signal(15), 2);
     }
 
     #[test]

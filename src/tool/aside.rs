@@ -9,7 +9,7 @@ use smol::channel::bounded;
 use smol::future::FutureExt;
 use smol::lock::Semaphore;
 
-use super::{Later, Outcome};
+use super::{Later, Outcome, watch};
 use crate::limits::{ASIDE_MILLIS, ASIDE_STACK_BYTES, ASIDE_THREADS};
 
 /// The threads for such work, at most [`ASIDE_THREADS`]. One that hangs keeps its slot until it comes back.
@@ -64,7 +64,7 @@ pub(super) fn start(name: &str, work: Box<dyn FnOnce() + Send>) -> Option<()> {
 /// What `work` gives, or `None` at the deadline.
 pub(super) async fn in_time<T>(deadline: Duration, work: impl Future<Output = Option<T>>) -> Option<T> {
     let bell = async {
-        smol::Timer::after(deadline).await;
+        watch::alarm(deadline).await;
         None
     };
     work.or(bell).await

@@ -22,14 +22,13 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use smol::Timer;
 
 pub use birth::{Identity, Plan, Rlimits, identity};
 pub use output::Kept;
 
 use self::running::Running;
 use super::host::Host;
-use super::kernel;
+use super::{kernel, watch};
 use crate::limits::{CHILD_GRACE, CHILD_REAP, SHUTDOWN_STEP};
 
 /// Where a child prints.
@@ -86,11 +85,18 @@ pub(super) struct Nursery {
     closed: Cell<bool>,
     /// Whether the kernel is asked for a descriptor that tells of the end; tests do without.
     pidfd: Cell<bool>,
+    /// What the last child that started found to hold for all.
+    common: Cell<Option<birth::Common>>,
 }
 
 impl Default for Nursery {
     fn default() -> Nursery {
-        Nursery { running: RefCell::default(), closed: Cell::new(false), pidfd: Cell::new(true) }
+        Nursery {
+            running: RefCell::default(),
+            closed: Cell::new(false),
+            pidfd: Cell::new(true),
+            common: Cell::default(),
+        }
     }
 }
 
@@ -139,7 +145,7 @@ async fn end_running(host: &Host) {
         }
         let begun = Instant::now();
         while !host.nursery.running.borrow().is_empty() && begun.elapsed() < patience {
-            Timer::after(SHUTDOWN_STEP).await;
+            watch::alarm(SHUTDOWN_STEP).await;
         }
     }
     orphans::sweep().await;

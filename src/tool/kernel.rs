@@ -19,13 +19,18 @@
 //!   index, add or unwrap, so there is nothing in it that could panic; it ends by exec or `_exit` and runs no destructor.
 //!   `errno` is the sleeping thread's, which does not rely on it.
 //! - No signal handler of ours runs in the child: all signals are blocked from before the clone until the child has set
-//!   every disposition to its default. Handlers here write to pipes that the child still shares.
+//!   to its default every disposition that is another one here. Handlers here write to pipes that the child still shares.
+//!   Exec would reset what is caught, but not what is ignored, and only after signals come again. Which signals these
+//!   are is asked once, before the first start: what we inherited as ignored does not change, std has caught and ignored its
+//!   own before `main`, and what this program catches later is [`OURS`]. Debug builds ask again at each start. The C
+//!   libraries' own signals (32 to 34), which cannot be blocked, are sent by no call that this program makes.
 //! - User and group are set by the raw calls, which change this one task; the C library's would tell all threads. The
 //!   kernel marks memory as not to be looked at when its user changes, so the new one sees nothing of ours.
 //! - The stack has [`CHILD_STACK_BYTES`], several times what these calls take, and is 16-aligned, as every ABI asks.
 //!
 //! **close_range(2)** with `CLOSE_RANGE_CLOEXEC`, and fcntl(2) with `F_SETFD`, only mark descriptors to be closed at
-//! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours.
+//! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours. **rt_sigaction(2)**
+//! without a new disposition only tells the present one, in at most half the room that it is given.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
@@ -85,6 +90,8 @@ pub(super) struct Birth<'a> {
     /// Whom it runs as, without any other groups.
     pub user: Option<(Uid, Gid)>,
     pub limits: &'a [(Resource, Rlimit)],
+    /// What [`changed`] says.
+    pub signals: u64,
 }
 
 /// What failed at a start.
@@ -125,6 +132,7 @@ pub(super) fn spawn(birth: &Birth<'_>) -> Result<Pid, (Step, Errno)> {
     let (argv, env) = (pointers(birth.argv), pointers(birth.env));
     let (answer, complaint) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| (Step::Birth, error))?;
     let parent = rustix::process::getpid();
+    debug_assert!(changed() & !birth.signals == 0, "OURS is short of a signal");
     let seed = Seed { birth, argv: argv.as_ptr(), env: env.as_ptr(), parent, complaint: complaint.as_fd() };
     let pid = clone(&seed).map_err(|error| (Step::Birth, error))?;
     drop(complaint);
@@ -152,9 +160,10 @@ fn clone(seed: &Seed<'_>) -> rustix::io::Result<Pid> {
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         let born = libc::clone(begin, top.cast(), flags, ptr::from_ref(seed).cast_mut().cast());
-        let error = Errno::from_raw_os_error(*libc::__errno_location());
+        // Without a failure nobody has set it, and it may be none.
+        let error = *libc::__errno_location();
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
-        Pid::from_raw(born.max(0)).ok_or(error)
+        Pid::from_raw(born.max(0)).ok_or_else(|| Errno::from_raw_os_error(error))
     }
 }
 
@@ -189,7 +198,7 @@ fn turn_into(seed: &Seed<'_>) -> Result<Infallible, (Step, Errno)> {
     confine(birth.limits).map_err(|error| (Step::Limits, error))?;
     rustix::process::chdir(birth.cwd).map_err(|error| (Step::Folder, error))?;
     close_at_exec();
-    reset_signals();
+    reset_signals(birth.signals);
     if let Some((uid, gid)) = birth.user {
         become_user(uid, gid).map_err(|error| (Step::User, error))?;
     }
@@ -219,26 +228,45 @@ fn become_user(uid: Uid, gid: Gid) -> rustix::io::Result<()> {
     rustix::thread::set_thread_uid(uid)
 }
 
-/// Every signal does what it does by default, and none is held back.
-fn reset_signals() {
-    // The kernel's sets of signals are twice as long on MIPS.
-    let set: usize = if cfg!(target_arch = "mips") { 16 } else { 8 };
+/// The signals that async-signal catches here, at one time or another.
+const OURS: [c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGCHLD];
+
+/// The bytes of a set of signals, which the kernel wants to be told.
+const SET: usize = if cfg!(target_arch = "mips") { 16 } else { 8 };
+
+/// The signals that do not do here what they do by default, or will not: the lowest bit is signal 1.
+pub(super) fn changed() -> u64 {
+    let mut set = 0;
+    for signal in (1..=64).rev() {
+        // The handler is the kernel's first word, on MIPS the second after the flags: by default all of it is zeros.
+        let mut action = [0_u64; 8];
+        // SAFETY: see the head of this file.
+        unsafe {
+            let action = action.as_mut_ptr();
+            libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), ptr::null::<c_void>(), action, SET)
+        };
+        let [first, second, ..] = action;
+        set = set << 1 | u64::from(first | second != 0 || OURS.contains(&signal));
+    }
+    set
+}
+
+/// Each of `signals` does what it does by default, and no signal is held back.
+fn reset_signals(mut signals: u64) {
     // All zeros: the default, in the kernel's structure of every architecture, and the empty set.
     let zeros = [0_u64; 8];
     for signal in 1..=64 {
-        // SAFETY: reads what is on this stack. It fails for the two signals that cannot be caught.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), zeros.as_ptr(), ptr::null::<c_void>(), set)
-        };
+        if signals & 1 != 0 {
+            // SAFETY: reads what is on this stack.
+            unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), zeros.as_ptr(), ptr::null::<c_void>(), SET)
+            };
+        }
+        signals >>= 1;
     }
     // SAFETY: reads what is on this stack.
     unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            c_long::from(libc::SIG_SETMASK),
-            zeros.as_ptr(),
-            ptr::null::<c_void>(),
-            set,
-        )
+        let how = c_long::from(libc::SIG_SETMASK);
+        libc::syscall(libc::SYS_rt_sigprocmask, how, zeros.as_ptr(), ptr::null::<c_void>(), SET)
     };
 }

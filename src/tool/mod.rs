@@ -70,6 +70,7 @@ pub mod template;
 mod thermal;
 pub mod url;
 mod wake;
+pub mod watch;
 mod web;
 
 use std::fmt;

@@ -1,23 +1,22 @@
 //! One socket of our own towards the world, and the moment at which whatever it does has taken too long.
 //!
-//! async-io watches it, so a call waits beside all others. Every kind of socket is the same type here: the machine code
-//! exists once.
+//! Whoever waits on this thread waits for it too, so a call waits beside all others. Every kind of socket is the same
+//! type here: the machine code exists once.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::pin::Pin;
 use std::task::Poll;
 use std::time::Instant;
 
-use async_io::{Async, Timer};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
+use super::watch::{self, Watched, Way};
+
 /// A socket with a deadline.
 pub(super) struct Pipe {
-    io: Async<OwnedFd>,
+    io: Box<dyn Watched>,
     /// When waiting ends with [`io::ErrorKind::TimedOut`].
     pub until: Instant,
 }
@@ -40,7 +39,7 @@ impl Pipe {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(Pipe { io: Async::new_nonblocking(socket)?, until })
+        Ok(Pipe { io: watch::descriptor(socket)?, until })
     }
 
     /// Waits until a stream is connected.
@@ -48,8 +47,8 @@ impl Pipe {
     /// # Errors
     /// What the network says, or that it says nothing in time.
     pub(super) async fn connected(&self) -> io::Result<()> {
-        self.ready(true).await?;
-        Ok(rustix::net::sockopt::socket_error(self.io.get_ref())??)
+        self.ready(Way::Write).await?;
+        Ok(rustix::net::sockopt::socket_error(self.io.fd())??)
     }
 
     /// Sends `bytes`, few enough for a socket that has sent nothing yet.
@@ -57,7 +56,7 @@ impl Pipe {
     /// # Errors
     /// What the network says.
     pub(super) fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        match rustix::net::send(self.io.get_ref(), bytes, SendFlags::NOSIGNAL) {
+        match rustix::net::send(self.io.fd(), bytes, SendFlags::NOSIGNAL) {
             Ok(sent) if sent == bytes.len() => Ok(()),
             Ok(_) => Err(io::ErrorKind::WriteZero.into()),
             Err(error) => Err(error.into()),
@@ -70,9 +69,9 @@ impl Pipe {
     /// What the network says, or that the peer takes nothing in time.
     pub(super) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match rustix::net::send(self.io.get_ref(), bytes, SendFlags::NOSIGNAL) {
+            match rustix::net::send(self.io.fd(), bytes, SendFlags::NOSIGNAL) {
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
-                Err(Errno::AGAIN) => self.ready(true).await?,
+                Err(Errno::AGAIN) => self.ready(Way::Write).await?,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -90,23 +89,20 @@ impl Pipe {
             if Instant::now() >= self.until {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            match rustix::net::recv(self.io.get_ref(), &mut *buffer, RecvFlags::empty()) {
+            match rustix::net::recv(self.io.fd(), &mut *buffer, RecvFlags::empty()) {
                 Ok((length, _)) => return Ok(length),
-                Err(Errno::AGAIN) => self.ready(false).await?,
+                Err(Errno::AGAIN) => self.ready(Way::Read).await?,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    async fn ready(&self, writable: bool) -> io::Result<()> {
-        let mut bell = Timer::at(self.until);
-        poll_fn(|cx| {
-            let ready = if writable { self.io.poll_writable(cx) } else { self.io.poll_readable(cx) };
-            if ready.is_pending() && Pin::new(&mut bell).poll(cx).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            ready
+    async fn ready(&self, way: Way) -> io::Result<()> {
+        let mut alarm = watch::alarm(self.until.saturating_duration_since(Instant::now()));
+        poll_fn(|cx| match self.io.poll_retry(way, cx) {
+            Poll::Pending => alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => Poll::Ready(Ok(())),
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! A [`Plan`] → a child that runs its program, or one sentence about why it could not start.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -8,10 +9,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getegid, geteuid, getrlimit};
-use smol::Async;
 
 use super::super::kernel::{self, Birth, Step};
 use super::super::root::Root;
+use super::super::watch::{self, Watched};
 use crate::limits::{
     CHILD_ADDRESS_BYTES, CHILD_CPU_SECS, CHILD_FILE_BYTES, CHILD_OPEN_FILES, CHILD_PROCESSES, TOOL_FILE_BYTES,
 };
@@ -97,15 +98,16 @@ pub fn identity(root: &Root, name: &str) -> Result<Identity, String> {
 /// A child that has begun.
 pub(super) struct Born {
     pub pid: Pid,
-    pub stdin: Option<Async<OwnedFd>>,
-    pub streams: [Async<OwnedFd>; 2],
+    pub stdin: Option<Box<dyn Watched>>,
+    pub streams: [Box<dyn Watched>; 2],
 }
 
-/// Starts the program of `plan`.
+/// Starts the program of `plan`. `kept` is what the last one that started found to hold for all: asking again costs a
+/// system call for each limit and signal. A failure forgets it, in case somebody has lowered a limit of ours.
 ///
 /// # Errors
 /// One sentence, without a path, about why it could not start.
-pub(super) fn start(plan: &Plan) -> Result<Born, String> {
+pub(super) fn start(plan: &Plan, kept: &Cell<Option<Common>>) -> Result<Born, String> {
     let absolute = |path: &str| path.starts_with('/');
     if !plan.argv.first().is_some_and(|program| absolute(program)) || !absolute(&plan.cwd) {
         return Err(String::from("the program and its working directory must be absolute paths"));
@@ -117,7 +119,10 @@ pub(super) fn start(plan: &Plan) -> Result<Born, String> {
     let env = environment(&plan.env)?;
     let cwd = c_text(&plan.cwd)?;
     let user = user(plan.user)?;
-    bear(plan, &argv, &env, &cwd, user).map_err(|(step, error)| sentence(plan, step, error))
+    let common = kept.take().unwrap_or_else(common);
+    let born = bear(plan, &argv, &env, &cwd, user, &common).map_err(|(step, error)| sentence(plan, step, error))?;
+    kept.set(Some(common));
+    Ok(born)
 }
 
 fn bear(
@@ -126,6 +131,7 @@ fn bear(
     env: &[CString],
     cwd: &CStr,
     user: Option<(Uid, Gid)>,
+    common: &Common,
 ) -> Result<Born, (Step, Errno)> {
     let pipes = || -> rustix::io::Result<_> {
         let (stdin, input) = if plan.stdin.is_empty() {
@@ -141,13 +147,15 @@ fn bear(
     };
     let (stdin, input, streams, output, complaints) = pipes().map_err(|error| (Step::Birth, error))?;
     let stdio = [input.as_raw_fd(), output.as_raw_fd(), complaints.as_raw_fd()];
-    let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits: &limits(&plan.rlimits) })?;
+    let (limits, signals) = (&limits(&plan.rlimits, common), common.signals);
+    let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits, signals })?;
     Ok(Born { pid, stdin, streams })
 }
 
-/// A descriptor that the loop waits for.
-pub(super) fn watch(descriptor: OwnedFd) -> rustix::io::Result<Async<OwnedFd>> {
-    Async::new(descriptor).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::MFILE))
+/// Our end of a pipe. Only ours is made non-blocking, which a pipe cannot be born as.
+fn watch(ours: OwnedFd) -> rustix::io::Result<Box<dyn Watched>> {
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    watch::descriptor(ours).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::MFILE))
 }
 
 fn c_text(text: &str) -> Result<CString, String> {
@@ -183,25 +191,44 @@ fn user(wanted: Option<Identity>) -> Result<Option<(Uid, Gid)>, String> {
     }
 }
 
-/// What the kernel is to be told: no more than what was asked for, nor than what we may use ourselves.
-fn limits(wanted: &Rlimits) -> Vec<(Resource, Rlimit)> {
-    let all = [
+/// What is limited.
+const RESOURCES: [Resource; 6] =
+    [Resource::Core, Resource::Cpu, Resource::As, Resource::Fsize, Resource::Nproc, Resource::Nofile];
+
+/// What holds for every child, because of what this process is.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Common {
+    /// What we may use ourselves of each of [`RESOURCES`].
+    most: [u64; RESOURCES.len()],
+    /// The signals that must be set back to their defaults.
+    signals: u64,
+}
+
+fn common() -> Common {
+    let most = RESOURCES.map(|resource| getrlimit(resource).maximum.unwrap_or(u64::MAX));
+    Common { most, signals: kernel::changed() }
+}
+
+/// What the kernel is to be told: no more than what was asked for, nor than we may use ourselves.
+fn limits(wanted: &Rlimits, common: &Common) -> Vec<(Resource, Rlimit)> {
+    let wanted = [
         // Who reads a crash's memory reads its secrets.
-        (Resource::Core, Some(0), 0),
-        // First a signal that the child may tell of, then the end.
-        (Resource::Cpu, wanted.cpu_s, 1),
-        (Resource::As, wanted.address_bytes, 0),
-        (Resource::Fsize, wanted.file_bytes, 0),
-        (Resource::Nproc, wanted.processes, 0),
-        (Resource::Nofile, wanted.open_files, 0),
+        Some(0),
+        wanted.cpu_s,
+        wanted.address_bytes,
+        wanted.file_bytes,
+        wanted.processes,
+        wanted.open_files,
     ];
-    let limit = |(resource, wanted, more): (Resource, Option<u64>, u64)| {
+    let all = RESOURCES.into_iter().zip(wanted).zip(common.most);
+    let limit = |((resource, wanted), most): ((Resource, Option<u64>), u64)| {
         let wanted = wanted?;
-        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        // First a signal that the child may tell of, then the end.
+        let more = u64::from(resource == Resource::Cpu);
         let maximum = Some(wanted.saturating_add(more).min(most));
         Some((resource, Rlimit { current: Some(wanted.min(most)), maximum }))
     };
-    all.into_iter().filter_map(limit).collect()
+    all.filter_map(limit).collect()
 }
 
 /// Why it could not start, for whoever declared the program.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
+use smol::Timer;
 use smol::channel::{Receiver, unbounded};
 use smol::future::{or, zip};
 

@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
-use smol::Timer;
 
+use super::super::watch;
 use crate::limits::{ORPHAN_ROUNDS, ORPHAN_STEP};
 
 /// What is known of our children.
@@ -46,7 +46,7 @@ pub(super) async fn sweep() {
         if round(&mut stopped, number % 16 == 0) {
             return;
         }
-        Timer::after(ORPHAN_STEP).await;
+        watch::alarm(ORPHAN_STEP).await;
     }
     let left = orphans(&mut known());
     if !left.is_empty() {

@@ -1,6 +1,5 @@
 //! A child that runs → how it ended, and what it printed. One state machine that is polled; its owner may drop it.
 
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,8 +11,8 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, pidfd_open, waitid, waitpid,
 };
 use smol::stream::Stream as _;
-use smol::{Async, Timer};
 
+use super::super::watch::{self, Alarm, Watched, Way};
 use super::birth::{self, Born, Plan};
 use super::orphans::known;
 use super::output::{Keeper, Kept};
@@ -22,21 +21,22 @@ use crate::limits::{CHILD_DRAIN_BYTES, CHILD_GRACE, CHILD_PIECES, CHILD_READ_BYT
 
 /// What tells that a child has ended.
 enum Watch {
-    Pidfd(Async<OwnedFd>),
+    Pidfd(Box<dyn Watched>),
     /// Linux before 5.3: a signal tells that some child has ended.
     Signals(Signals),
 }
 
 impl Watch {
     fn new(pid: Pid, pidfd: bool) -> Option<Watch> {
-        let pidfd = if pidfd { pidfd_open(pid, PidfdFlags::empty()).and_then(birth::watch).ok() } else { None };
+        let pidfd = if pidfd { pidfd_open(pid, PidfdFlags::empty()).ok() } else { None };
+        let pidfd = pidfd.and_then(|pidfd| watch::descriptor(pidfd).ok());
         pidfd.map(Watch::Pidfd).or_else(|| Signals::new([Caught::Child]).ok().map(Watch::Signals))
     }
 
     /// Whether it is worth asking again whether the child has ended; if not, `cx` is woken when it is.
     fn rings(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
-            Watch::Pidfd(pidfd) => ready(pidfd.poll_readable(cx)),
+            Watch::Pidfd(pidfd) => pidfd.poll_retry(Way::Read, cx).is_ready(),
             Watch::Signals(signals) => matches!(Pin::new(signals).poll_next(cx), Poll::Ready(Some(Ok(_)))),
         }
     }
@@ -44,7 +44,7 @@ impl Watch {
 
 /// What the child is to read, as far as it has not.
 struct Feed {
-    pipe: Async<OwnedFd>,
+    pipe: Box<dyn Watched>,
     bytes: Vec<u8>,
     at: usize,
 }
@@ -52,7 +52,7 @@ struct Feed {
 /// What the child prints to one stream.
 struct Drain {
     /// `None` when it was closed at the other end.
-    pipe: Option<Async<OwnedFd>>,
+    pipe: Option<Box<dyn Watched>>,
     keeper: Keeper,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Running {
     /// Output and error output.
     drains: [Drain; 2],
     stage: Stage,
-    timer: Timer,
+    alarm: Alarm,
     pub timed_out: bool,
 }
 
@@ -89,7 +89,7 @@ impl Running {
     pub(super) fn start(nursery: &Rc<Nursery>, plan: Plan) -> Result<Running, String> {
         // Held, so that nobody takes the child for an orphan before it is known.
         let mut known = known();
-        let Born { pid, stdin, streams } = birth::start(&plan)?;
+        let Born { pid, stdin, streams } = birth::start(&plan, &nursery.common)?;
         let Some(watch) = Watch::new(pid, nursery.pidfd.get()) else {
             // Not known, so it is an orphan to whoever sweeps next.
             _ = kill_process_group(pid, Signal::KILL);
@@ -105,7 +105,7 @@ impl Running {
             stdin: stdin.map(|pipe| Feed { pipe, bytes: plan.stdin, at: 0 }),
             drains: streams.map(|pipe| Drain { pipe: Some(pipe), keeper: Keeper::new(plan.output_bytes) }),
             stage: Stage::Free,
-            timer: Timer::after(plan.timeout),
+            alarm: watch::alarm(plan.timeout),
             timed_out: false,
         })
     }
@@ -128,7 +128,7 @@ impl Running {
     fn step(&mut self, stage: Stage, signal: Signal, patience: Duration) {
         _ = kill_process_group(self.pid, signal);
         self.stage = stage;
-        self.timer = Timer::after(patience);
+        self.alarm = watch::alarm(patience);
     }
 
     /// Moves bytes, ends the child when its time is over, and is ready when it was reaped; with `None` if it is still
@@ -141,7 +141,7 @@ impl Running {
         if let Poll::Ready(end) = self.reap(cx, progress) {
             return Poll::Ready(Some(end));
         }
-        while Pin::new(&mut self.timer).poll(cx).is_ready() {
+        while self.alarm.as_mut().poll(cx).is_ready() {
             match self.stage {
                 Stage::Free => {
                     self.timed_out = true;
@@ -160,6 +160,10 @@ impl Running {
 
     fn reap(&mut self, cx: &mut Context<'_>, progress: Progress<'_>) -> Poll<End> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // A descriptor tells also of an end before it was watched. A signal does not, so the kernel is asked first.
+        if matches!(self.watch, Watch::Pidfd(_)) && !self.watch.rings(cx) {
+            return Poll::Pending;
+        }
         while let Ok(None) = waitid(WaitId::Pid(self.pid), options) {
             if !self.watch.rings(cx) {
                 return Poll::Pending;
@@ -213,9 +217,9 @@ impl Drain {
         let mut piece = [0; CHILD_READ_BYTES];
         for _ in 0..pieces {
             let Some(pipe) = &self.pipe else { return false };
-            match rustix::io::read(pipe, &mut piece) {
+            match rustix::io::read(pipe.fd(), &mut piece) {
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if cx.as_mut().is_some_and(|cx| ready(pipe.poll_readable(cx))) => {}
+                Err(Errno::AGAIN) if cx.as_mut().is_some_and(|cx| pipe.poll_retry(Way::Read, cx).is_ready()) => {}
                 Err(Errno::AGAIN) => return false,
                 Ok(count) if count > 0 => {
                     let piece = piece.get(..count).unwrap_or_default();
@@ -236,9 +240,9 @@ fn feed(stdin: &mut Option<Feed>, cx: &mut Context<'_>) -> bool {
     for _ in 0..CHILD_PIECES {
         let Some(feed) = stdin else { return false };
         let rest = feed.bytes.get(feed.at..).unwrap_or_default();
-        match rustix::io::write(&feed.pipe, rest) {
+        match rustix::io::write(feed.pipe.fd(), rest) {
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if ready(feed.pipe.poll_writable(cx)) => {}
+            Err(Errno::AGAIN) if feed.pipe.poll_retry(Way::Write, cx).is_ready() => {}
             Err(Errno::AGAIN) => return false,
             Ok(count) if count < rest.len() => feed.at = feed.at.saturating_add(count),
             // All of it, or the child does not want the rest.
@@ -246,9 +250,4 @@ fn feed(stdin: &mut Option<Feed>, cx: &mut Context<'_>) -> bool {
         }
     }
     true
-}
-
-/// A descriptor that cannot be waited for is none that is ready: the child's deadline comes anyway.
-fn ready(poll: Poll<std::io::Result<()>>) -> bool {
-    matches!(poll, Poll::Ready(Ok(())))
 }
