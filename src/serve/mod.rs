@@ -78,7 +78,6 @@ pub fn run<S: Service>(
     let shared = Shared::new(service, bounds);
     let seats = Seats::new(listen::fit_to_descriptors(crowd.most), crowd.most_per_peer);
     shared.service.seated(&seats, &shared.deadlines);
-    reactor::enter(&reactor, &shared.deadlines);
     let accept = {
         let (reactor, shared, seats, executor) =
             (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
@@ -107,6 +106,7 @@ pub fn run<S: Service>(
         }
     });
     let listening = executor.spawn(listening);
+    reactor::enter(&reactor, &shared.deadlines);
     let live: Job = Box::pin(shared.service.live());
     executor.spawn(live).detach();
     let at_work = Rc::clone(&shared);

@@ -2,8 +2,8 @@
 //!
 //! In a gateway its own loop does, which is entered here as a [`Watch`]: this room knows no loop. Where none is entered, on
 //! a command line or in a unit test, async-io does. To whoever waits that is the same, but its helper thread is woken by
-//! each event, then arms a timer and a notifier again and rings for the loop: half of the 65 system calls that a declared
-//! command cost a gateway, and an eighth of the processor time beyond the program's own (tests/bench).
+//! each event, then arms a timer and a notifier again and rings for the loop: some 20 of the 62 system calls that a
+//! declared command cost a gateway.
 //!
 //! One thread has one loop, as async-io has one reactor; so what is entered stands once a thread, not in a
 //! [`Host`](super::Host), and what opens a socket need not know which host it does that for.
