@@ -195,7 +195,6 @@ pub const PARAM_ITEMS: usize = 128;
 /// Characters of a text in a request's parameters that names no smaller bound; beyond it the request is refused.
 pub const PARAM_CHARS: usize = 4_096;
 /// Clients that presence tells of; beyond it one that has left makes room, else the one heard of longest ago.
-/// The reference has 200, each of any size.
 pub const PRESENCE_ENTRIES: usize = 32;
 /// One text of a client in presence, in bytes; the rest is cut.
 pub const PRESENCE_TEXT_BYTES: usize = 64;
@@ -221,8 +220,7 @@ pub const SESSIONS_RECENT: usize = 5;
 
 // api: sockets.
 
-/// What the upgrade's fields claim (host, origin, hops, proxy's user, scopes), in bytes, kept until `connect`; beyond it
-/// 431 and close.
+/// Bytes that the upgrade's fields claim (host, origin, hops, user, scopes), kept until `connect`; beyond it 431 and close.
 pub const SOCKET_CLAIMS_BYTES: usize = 2 * KIB;
 /// The room that JSON of ours begins with beyond the size of what it carries, in bytes; beyond it the room grows. Most
 /// frames fit without a carried payload.
@@ -362,8 +360,7 @@ pub const ASIDE_THREADS: usize = 2;
 pub const ASIDE_STACK_BYTES: usize = 65_536;
 /// Bytes of one read from a routing socket. The kernel fills at most 32 KiB per read. Source: rtnetlink(7).
 pub const NETLINK_BYTES: usize = 32_768;
-/// Reads from a routing socket per question. Beyond it the answer is given up and files are read instead;
-/// 64 reads hold about 20 000 routes.
+/// Reads from a routing socket per question (about 20 000 routes); beyond it the answer is given up and files are read instead.
 pub const NETLINK_READS: usize = 64;
 /// Entries that `file_list` gives unless asked otherwise.
 pub const FILE_LIST_DEFAULT: usize = 200;
@@ -417,8 +414,7 @@ pub const CALL_MS_DEFAULT: u32 = 10_000;
 pub const CALL_MS_CEILING: u32 = 3_600_000;
 /// Calls of one declared tool that run at once, unless configured; further ones wait. Most commands are not written for company.
 pub const TOOL_CALLS: usize = 1;
-/// Calls of one built-in tool of tier probe and above that run at once; as many as `CALLS_WAITING` wait, further ones get 429.
-/// Source: edge.md §3.
+/// Calls of one built-in tool of tier probe and above that run at once; `CALLS_WAITING` wait, further ones get 429.
 pub const PROBE_CALLS: usize = 2;
 /// Calls of one declared tool that wait for their turn, unless configured; beyond it 429.
 pub const TOOL_CALLS_WAITING: usize = 4;

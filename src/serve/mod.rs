@@ -116,27 +116,32 @@ pub fn run<S: Service>(
         ready();
         let signal = next(&mut signals, || hangup(&shared.service)).await;
         ::log::info!("stop signal={} connections={}", name(signal), seats.taken());
-        // Listeners close first, so that whoever comes now goes elsewhere; then everybody who only rests is sent home.
+        // Listeners close first, so that whoever comes now goes elsewhere.
         drop(listening);
-        shared.stopping.set(true);
-        shared.deadlines.end_rests();
-        shared.service.stop();
-        let finished = async {
-            while seats.taken() > 0 {
-                Timer::after(SHUTDOWN_STEP).await;
-            }
-        };
-        let patience = async { _ = Timer::after(SHUTDOWN_SECS).await };
-        let again = async { _ = next(&mut signals, || ()).await };
-        future::or(finished, future::or(patience, again)).await;
-        // Calls whose time is over, and what nobody waits for any more.
-        shared.service.end().await;
-        ::log::info!("stopped connections={}", seats.taken());
+        finish(&shared, &seats, &mut signals).await;
     });
     let supervisor = executor.spawn(supervisor);
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
     reactor::leave();
     Ok(())
+}
+
+/// Sends everybody home who only rests, and waits for the others, unless asked to stop once more.
+async fn finish<S: Service>(shared: &Shared<S>, seats: &Seats, signals: &mut Signals) {
+    shared.stopping.set(true);
+    shared.deadlines.end_rests();
+    shared.service.stop();
+    let finished = async {
+        while seats.taken() > 0 {
+            Timer::after(SHUTDOWN_STEP).await;
+        }
+    };
+    let patience = async { _ = Timer::after(SHUTDOWN_SECS).await };
+    let again = async { _ = next(signals, || ()).await };
+    future::or(finished, future::or(patience, again)).await;
+    // Calls whose time is over, and what nobody waits for any more.
+    shared.service.end().await;
+    ::log::info!("stopped connections={}", seats.taken());
 }
 
 /// The next signal that is no SIGHUP; `hangup` is called at each of those.
