@@ -19,6 +19,7 @@ use crate::tool::schema::Value;
 use crate::tool::targets::Hidden;
 use crate::tool::telling::Output;
 use crate::tool::template::Template;
+use crate::tool::url::Url;
 use crate::tool::{Declared, Rlimits, Tier, is_taken};
 
 /// Everything that is declared, sorted by name. Secrets that lie elsewhere go into `held`.
@@ -405,19 +406,22 @@ impl<'r> Reader<'r> {
         let method = at.word("method").unwrap_or("GET");
         let method = keys::METHODS.iter().find(|own| **own == method).copied().unwrap_or("GET");
         let text = url.text().unwrap_or_default();
-        let (host, port, rest) = match crate::tool::targets::http_place(text) {
-            Ok(place) => place,
-            Err(wrong) => {
-                self.findings.error(&url.path, &wrong);
+        let Url { host, port, path } = match Url::read(text) {
+            Ok(_) if text.contains('#') => {
+                self.findings.error(&url.path, "what follows # is never sent; percent-encode it, %23, or leave it out");
+                return None;
+            }
+            Ok(place) if !place.host.contains(['{', '}']) => place,
+            Err(wrong) if !text.split('/').nth(2).is_some_and(|authority| authority.contains('{')) => {
+                self.findings.error(&url.path, wrong);
+                return None;
+            }
+            _ => {
+                self.findings.error(&url.path, "host and port are yours to say: no {name} stands there");
                 return None;
             }
         };
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = if path.is_empty() { "/" } else { path };
-        if rest.bytes().any(|b| b <= b' ' || b >= 0x7f || b == b'#') {
-            self.findings.error(&url.path, "percent-encode spaces, # and everything beyond ASCII");
-            return None;
-        }
+        let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         let path = self.template(path, &url.path);
         if let Some(name) = self.may_be_absent(&path) {
             let text = [name, " stands in the path: name it in required, or give it a default"];

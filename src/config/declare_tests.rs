@@ -135,17 +135,24 @@ fn parameters() {
 fn services() {
     service("url: 'http://h'", &[]);
     service("url: 'http://[::1]:8080/a?b=c'", &[]);
-    let place = "! tools.http.x.url: expected http://host:port/path; host and port are the operator's, so no {name} stands there";
+    let place = "! tools.http.x.url: host and port are yours to say: no {name} stands there";
     service("url: 'http://{h}/', parameters: {h: {}}", &[place]);
+    service("url: 'http://h:{p}/', parameters: {p: {}}", &[place]);
+    let place = "! tools.http.x.url: the URL must name a host, perhaps a port, and no user";
     service("url: 'http://h:0/'", &[place]);
     service("url: 'http://u:p@h/'", &[place]);
     service(
         "url: 'https://h/'",
         &[
-            "! tools.http.x.url: this build speaks no TLS: name the service's plain http:// port, or put a proxy before it",
+            "! tools.http.x.url: https is not spoken: this build has no TLS. Name a plain http port of that server, or put \
+            a proxy in front of it that speaks https to it",
         ],
     );
-    service("url: 'http://h/a b'", &["! tools.http.x.url: percent-encode spaces, # and everything beyond ASCII"]);
+    service("url: 'http://h/a b'", &["! tools.http.x.url: the URL holds a character that must be percent-encoded"]);
+    service(
+        "url: 'http://h/a#b'",
+        &["! tools.http.x.url: what follows # is never sent; percent-encode it, %23, or leave it out"],
+    );
     service(
         "url: 'http://h/{p}', parameters: {p: {}}",
         &["! tools.http.x.url: p stands in the path: name it in required, or give it a default"],

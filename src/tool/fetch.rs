@@ -11,10 +11,11 @@ use super::host::Host;
 use super::reach::{self, Fault, Why};
 use super::url::Url;
 use crate::limits::{FETCH_READ_BYTES, FETCH_REDIRECTS};
+use crate::wire;
 pub(super) use crate::wire::answer::Answer;
 use crate::wire::answer::Reader;
 use crate::wire::ask::Ask;
-use crate::wire::{self, base64};
+pub(super) use crate::wire::base64::encode as base64;
 
 /// What is asked of a server.
 pub(super) struct Request<'a> {
@@ -112,7 +113,7 @@ pub(super) fn text(content: Vec<u8>, truncated: bool) -> (String, &'static str) 
                 content.truncate(fault.valid_up_to());
                 return (String::from_utf8(content).unwrap_or_default(), "utf8");
             }
-            (base64::encode(&content), "base64")
+            (base64(&content), "base64")
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
 use super::beneath::{Place, Why, why};
+use super::fetch::base64;
 use super::host::Host;
 use super::object::{Object, fit, insert};
 use super::{Call, Later, Outcome, aside, iso};
@@ -154,27 +155,6 @@ fn shown(text: &str, room: usize) -> &str {
         }
     }
     text
-}
-
-/// `bytes` in the standard alphabet, padded. Source: RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
-    for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(group.get(at).copied().unwrap_or_default()));
-        for place in 0..4 {
-            let six = u8::try_from(bits >> (18 - 6 * place) & 63).unwrap_or_default();
-            out.push(match six {
-                // A group of n bytes has n + 1 digits.
-                _ if place > group.len() => '=',
-                0..=25 => char::from(b'A' + six),
-                26..=51 => char::from(b'a' + six - 26),
-                52..=61 => char::from(b'0' + six - 52),
-                62 => '+',
-                _ => '/',
-            });
-        }
-    }
-    out
 }
 
 #[cfg(test)]

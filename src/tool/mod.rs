@@ -226,21 +226,6 @@ impl Outcome {
     }
 }
 
-/// Bytes as base64, with padding. Source: RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
-    for chunk in bytes.chunks(3) {
-        let group = (0..3).fold(0_u32, |group, at| group << 8 | u32::from(chunk.get(at).copied().unwrap_or_default()));
-        for at in 0..4 {
-            let digit = usize::try_from(group >> (18 - 6 * at) & 63).ok().and_then(|digit| DIGITS.get(digit));
-            let shown = at <= chunk.len();
-            text.push(if shown { digit.copied().map_or('=', char::from) } else { '=' });
-        }
-    }
-    text
-}
-
 /// Runs the tool that `permit` is for, and no other, and remembers the session. `checked` says what to do: the arguments,
 /// and whether only to tell what would be done.
 pub async fn run(permit: Permit, checked: Checked, host: &Host) -> Outcome {

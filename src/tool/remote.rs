@@ -24,7 +24,7 @@ use crate::limits::RESULT_FRAME_BYTES;
 pub struct Service {
     /// The method.
     pub method: &'static str,
-    /// Host name or address.
+    /// Host name or address, an IPv6 address in its brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -265,12 +265,11 @@ pub(super) async fn run(declared: &Declared, service: &Service, host: &Host, cal
             fields.push((name.clone(), String::from_utf8_lossy(secret).into_owned()));
         }
     }
-    let literal = if service.host.contains(':') { ["[", &service.host, "]"].concat() } else { service.host.clone() };
     let began = Instant::now();
     let request = Request {
         who: Who::Operator,
         method: service.method,
-        url: Url { host: literal, port: service.port, path: planned.path },
+        url: Url { host: service.host.clone(), port: service.port, path: planned.path },
         fields: &fields,
         content: planned.content.as_bytes(),
         most: service.output_bytes,

@@ -125,29 +125,3 @@ pub struct Targets {
     /// Machines to wake.
     pub wake: Vec<Sleeper>,
 }
-
-/// Reads `http://host[:port][/rest]`: the host without brackets, the port, and what stands behind them.
-///
-/// # Errors
-/// One sentence for the operator.
-pub fn http_place(url: &str) -> Result<(String, u16, &str), String> {
-    let Some(rest) = url.strip_prefix("http://") else {
-        let text = if url.starts_with("https://") {
-            "this build speaks no TLS: name the service's plain http:// port, or put a proxy before it"
-        } else {
-            "expected http://host:port/path"
-        };
-        return Err(text.into());
-    };
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(at);
-    let (host, port) = match authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':').unwrap_or(if port.is_empty() { "80" } else { port })),
-        None => authority.split_once(':').unwrap_or((authority, "80")),
-    };
-    let fits = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:%".contains(&b));
-    match port.parse() {
-        Ok(port) if fits && port != 0 => Ok((host.to_ascii_lowercase(), port, rest)),
-        _ => Err("expected http://host:port/path; host and port are the operator's, so no {name} stands there".into()),
-    }
-}

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::base64;
 use super::child::Kept;
+use super::fetch::base64;
 use super::object::quoted;
 
 /// What stands where something is missing.
