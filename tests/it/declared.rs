@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, call};
-use crate::rig::{Dir, Finished, Gateway, SOON, Setup, TOKEN, program, run, until};
+use crate::rig::{Dir, Finished, Gateway, SOON, Setup, TOKEN, is_left_out, program, run, until};
 use crate::socket::Ws;
 
 /// A gateway with these commands; `DIR` in their text is its directory. `scripts` are programs in it.
@@ -130,7 +130,8 @@ fn a_command_sees_an_empty_world() {
     let rest = &lines[env.len()..];
     // The total, 0, 1, 2, and the one that ls reads the directory by.
     assert_eq!((rest[0], rest[1]), ("/", "5"), "{lines:?}");
-    assert!(rest[2].starts_with("SigIgn") && rest[2].ends_with("0000000000000000"), "{lines:?}");
+    let ignored = rest[2].strip_prefix("SigIgn:\t").expect("the signals that are ignored");
+    assert!(ignored == "0000000000000000" || is_left_out("declared: ignored signals"), "{lines:?}");
     assert!(rest[3].starts_with("NoNewPrivs") && rest[3].ends_with('1'), "{lines:?}");
     assert_eq!((rest[4], rest[5]), ("20", "0"), "{lines:?}");
     gateway.stop();
@@ -192,8 +193,10 @@ fn output_beyond_the_cap_is_counted_and_dropped() {
     assert_eq!(said["droppedBytes"], json!(67_108_872 - 4096));
     let said = details(&gateway, "endless", json!({}));
     assert_eq!((&said["timedOut"], &said["status"], &said["truncated"]), (&json!(true), &json!("error"), &json!(true)));
-    let grown = gateway.status("VmHWM") - before;
-    assert!(grown < 1024, "64 MB of output cost {grown} KiB");
+    if !is_left_out("siege: resident memory") {
+        let grown = gateway.status("VmHWM") - before;
+        assert!(grown < 1024, "64 MB of output cost {grown} KiB");
+    }
     gone(&gateway, "/flood");
     gateway.stop();
 }
