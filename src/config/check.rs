@@ -8,7 +8,7 @@ use super::nearest::{distance, meant, nearest};
 use super::node::{Node, controls, element, member, quoted};
 use super::substitute::Substitute;
 use super::{Findings, foreign};
-use crate::limits::FINDING_NAMES_MAX;
+use crate::limits::{FINDING_NAMES_MAX, TOOL_NAME_CHARS_MAX};
 
 /// Checks the whole document in place. Returns the paths of the texts that kept a placeholder.
 pub(super) fn document(root: &mut Node, env: &dyn Fn(&str) -> Option<String>, findings: &mut Findings) -> Vec<String> {
@@ -151,7 +151,10 @@ impl Walk<'_> {
         let mut bytes = key.bytes();
         let fits = bytes.next().is_some_and(|b| b.is_ascii_lowercase())
             && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if !fits {
+        if key.len() > TOOL_NAME_CHARS_MAX {
+            // No call could name it.
+            self.findings.error(at, "a tool's name has 128 characters at most");
+        } else if !fits {
             self.findings.error(at, "a tool's name begins with a to z and goes on with a to z, 0 to 9 and _");
         }
     }

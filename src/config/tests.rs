@@ -309,6 +309,10 @@ fn policy_rules() {
         "{session: {mainKey: 'subagent:x'}}",
         &["! session.mainKey: expected one word without a colon, such as \"main\""],
     );
+    let named = |name: &str| format!("{{tools: {{commands: {{{name}: {{description: 'X', argv: ['/bin/true']}}}}}}}}");
+    check(&named(&"a".repeat(128)), &[]);
+    let long = ["! tools.commands[\"", &"a".repeat(64), "…\"]: a tool's name has 128 characters at most"].concat();
+    check(&named(&"a".repeat(129)), &[&long]);
     check(
         "{tools: {commands: {wake: {argv: []}, Wake: {}}, http: {on: 1}}}",
         &[
