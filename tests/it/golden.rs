@@ -90,7 +90,7 @@ const DECIDED: [Decided; 13] = [
 ];
 
 /// Exchanges whose point is a deadline: each waits in a thread of its own. Name, earliest and latest answer in seconds.
-const SLOW: [(&str, u64, u64); 2] = [("idle-connection", 9, 14), ("slow-body-stall", 28, 36)];
+const SLOW: [(&str, u64, u64); 2] = [("idle-connection", 9, 20), ("slow-body-stall", 28, 60)];
 
 /// One recorded exchange.
 pub struct Recorded {
