@@ -85,7 +85,7 @@ pub(super) struct Nursery {
     /// Whether the kernel is asked for a descriptor that tells of the end; tests do without.
     pidfd: Cell<bool>,
     /// What the last child that started found to hold for all.
-    common: Cell<Option<birth::Common>>,
+    common: RefCell<Option<birth::Common>>,
 }
 
 impl Default for Nursery {
@@ -94,7 +94,7 @@ impl Default for Nursery {
             running: RefCell::default(),
             closed: Cell::new(false),
             pidfd: Cell::new(true),
-            common: Cell::default(),
+            common: RefCell::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A [`Plan`] → a child that runs its program, or one sentence about why it could not start.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -107,7 +107,7 @@ pub(super) struct Born {
 ///
 /// # Errors
 /// One sentence, without a path, about why it could not start.
-pub(super) fn start(plan: &Plan, kept: &Cell<Option<Common>>) -> Result<Born, String> {
+pub(super) fn start(plan: &Plan, kept: &RefCell<Option<Common>>) -> Result<Born, String> {
     let absolute = |path: &str| path.starts_with('/');
     if !plan.argv.first().is_some_and(|program| absolute(program)) || !absolute(&plan.cwd) {
         return Err(String::from("the program and its working directory must be absolute paths"));
@@ -119,9 +119,12 @@ pub(super) fn start(plan: &Plan, kept: &Cell<Option<Common>>) -> Result<Born, St
     let env = environment(&plan.env)?;
     let cwd = c_text(&plan.cwd)?;
     let user = user(plan.user)?;
-    let common = kept.take().unwrap_or_else(common);
+    let common = match kept.take() {
+        Some(common) => common,
+        None => common().map_err(|error| sentence(plan, Step::Birth, error))?,
+    };
     let born = bear(plan, &argv, &env, &cwd, user, &common).map_err(|(step, error)| sentence(plan, step, error))?;
-    kept.set(Some(common));
+    kept.replace(Some(common));
     Ok(born)
 }
 
@@ -135,18 +138,17 @@ fn bear(
 ) -> Result<Born, (Step, Errno)> {
     let pipes = || -> rustix::io::Result<_> {
         let (stdin, input) = if plan.stdin.is_empty() {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            (None, rustix::fs::open(c"/dev/null", flags, Mode::empty())?)
+            (None, None)
         } else {
             let (input, ours) = pipe_with(PipeFlags::CLOEXEC)?;
-            (Some(watch(ours)?), input)
+            (Some(watch(ours)?), Some(input))
         };
         let (ours, output) = pipe_with(PipeFlags::CLOEXEC)?;
         let (ours_too, complaints) = pipe_with(PipeFlags::CLOEXEC)?;
         Ok((stdin, input, [watch(ours)?, watch(ours_too)?], output, complaints))
     };
     let (stdin, input, streams, output, complaints) = pipes().map_err(|error| (Step::Birth, error))?;
-    let stdio = [input.as_raw_fd(), output.as_raw_fd(), complaints.as_raw_fd()];
+    let stdio = [input.as_ref().unwrap_or(&common.nothing).as_raw_fd(), output.as_raw_fd(), complaints.as_raw_fd()];
     let (limits, signals) = (&limits(&plan.rlimits, common), common.signals);
     let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits, signals })?;
     Ok(Born { pid, stdin, streams })
@@ -196,17 +198,20 @@ const RESOURCES: [Resource; 6] =
     [Resource::Core, Resource::Cpu, Resource::As, Resource::Fsize, Resource::Nproc, Resource::Nofile];
 
 /// What holds for every child, because of what this process is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(in super::super) struct Common {
     /// What we may use ourselves of each of [`RESOURCES`].
     most: [u64; RESOURCES.len()],
     /// The signals that must be set back to their defaults.
     signals: u64,
+    /// /dev/null, for whoever is given nothing to read.
+    nothing: OwnedFd,
 }
 
-fn common() -> Common {
+fn common() -> rustix::io::Result<Common> {
     let most = RESOURCES.map(|resource| getrlimit(resource).maximum.unwrap_or(u64::MAX));
-    Common { most, signals: kernel::changed() }
+    let nothing = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Common { most, signals: kernel::changed(), nothing })
 }
 
 /// What the kernel is to be told: no more than what was asked for, nor than we may use ourselves.
