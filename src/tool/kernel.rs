@@ -26,7 +26,8 @@
 //!   libraries' own signals (32 to 34), which cannot be blocked, are sent by no call that this program makes.
 //! - User and group are set by the raw calls, which change this one task; the C library's would tell all threads. The
 //!   kernel marks memory as not to be looked at when its user changes, so the new one sees nothing of ours.
-//! - The stack has [`CHILD_STACK_BYTES`], several times what these calls take, and is 16-aligned, as every ABI asks.
+//! - The stack has [`CHILD_STACK_BYTES`], several times what these calls take, and is 16-aligned, as every ABI asks. The
+//!   next child takes the same: nobody is on it any more when the sleeping thread goes on.
 //!
 //! **close_range(2)** with `CLOSE_RANGE_CLOEXEC`, and fcntl(2) with `F_SETFD`, only mark descriptors to be closed at
 //! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours. **rt_sigaction(2)**
@@ -76,6 +77,16 @@ pub(super) fn disinherit() {
     }
     // SAFETY: see the head of this file.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// The stack that one child at a time begins on.
+#[derive(Debug)]
+pub(super) struct Stack(Vec<u8>);
+
+impl Stack {
+    pub(super) fn new() -> Stack {
+        Stack(Vec::with_capacity(CHILD_STACK_BYTES))
+    }
 }
 
 /// What a child is to be.
@@ -128,13 +139,13 @@ struct Seed<'a> {
 ///
 /// # Errors
 /// The step that failed; then there is no child.
-pub(super) fn spawn(birth: &Birth<'_>) -> Result<Pid, (Step, Errno)> {
+pub(super) fn spawn(birth: &Birth<'_>, stack: &mut Stack) -> Result<Pid, (Step, Errno)> {
     let (argv, env) = (pointers(birth.argv), pointers(birth.env));
     let (answer, complaint) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| (Step::Birth, error))?;
     let parent = rustix::process::getpid();
     debug_assert!(changed() & !birth.signals == 0, "OURS is short of a signal");
     let seed = Seed { birth, argv: argv.as_ptr(), env: env.as_ptr(), parent, complaint: complaint.as_fd() };
-    let pid = clone(&seed).map_err(|error| (Step::Birth, error))?;
+    let pid = clone(&seed, stack).map_err(|error| (Step::Birth, error))?;
     drop(complaint);
     let mut said = [0_u8; 2];
     // The one other end is closed by now: nothing to read means that the program has begun.
@@ -149,9 +160,8 @@ pub(super) fn spawn(birth: &Birth<'_>) -> Result<Pid, (Step, Errno)> {
 }
 
 /// Makes the process that runs [`begin`].
-fn clone(seed: &Seed<'_>) -> rustix::io::Result<Pid> {
-    let mut stack: Vec<u8> = Vec::with_capacity(CHILD_STACK_BYTES);
-    let top = stack.as_mut_ptr().wrapping_add(CHILD_STACK_BYTES);
+fn clone(seed: &Seed<'_>, stack: &mut Stack) -> rustix::io::Result<Pid> {
+    let top = stack.0.as_mut_ptr().wrapping_add(CHILD_STACK_BYTES);
     let top = top.wrapping_sub(top.addr() % 16);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: see the head of this file. The sets are plain integers, and `before` is filled before it is read.

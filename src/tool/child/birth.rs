@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getegid, geteuid, getrlimit};
 
-use super::super::kernel::{self, Birth, Step};
+use super::super::kernel::{self, Birth, Stack, Step};
 use super::super::root::Root;
 use super::super::watch::{self, Watched};
 use crate::limits::{
@@ -119,11 +119,11 @@ pub(super) fn start(plan: &Plan, kept: &RefCell<Option<Common>>) -> Result<Born,
     let env = environment(&plan.env)?;
     let cwd = c_text(&plan.cwd)?;
     let user = user(plan.user)?;
-    let common = match kept.take() {
+    let mut common = match kept.take() {
         Some(common) => common,
         None => common().map_err(|error| sentence(plan, Step::Birth, error))?,
     };
-    let born = bear(plan, &argv, &env, &cwd, user, &common).map_err(|(step, error)| sentence(plan, step, error))?;
+    let born = bear(plan, &argv, &env, &cwd, user, &mut common).map_err(|(step, error)| sentence(plan, step, error))?;
     kept.replace(Some(common));
     Ok(born)
 }
@@ -134,7 +134,7 @@ fn bear(
     env: &[CString],
     cwd: &CStr,
     user: Option<(Uid, Gid)>,
-    common: &Common,
+    common: &mut Common,
 ) -> Result<Born, (Step, Errno)> {
     let pipes = || -> rustix::io::Result<_> {
         let (stdin, input) = if plan.stdin.is_empty() {
@@ -150,7 +150,7 @@ fn bear(
     let (stdin, input, streams, output, complaints) = pipes().map_err(|error| (Step::Birth, error))?;
     let stdio = [input.as_ref().unwrap_or(&common.nothing).as_raw_fd(), output.as_raw_fd(), complaints.as_raw_fd()];
     let (limits, signals) = (&limits(&plan.rlimits, common), common.signals);
-    let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits, signals })?;
+    let pid = kernel::spawn(&Birth { argv, env, cwd, stdio, user, limits, signals }, &mut common.stack)?;
     Ok(Born { pid, stdin, streams })
 }
 
@@ -206,12 +206,14 @@ pub(in super::super) struct Common {
     signals: u64,
     /// /dev/null, for whoever is given nothing to read.
     nothing: OwnedFd,
+    /// What each begins on.
+    stack: Stack,
 }
 
 fn common() -> rustix::io::Result<Common> {
     let most = RESOURCES.map(|resource| getrlimit(resource).maximum.unwrap_or(u64::MAX));
     let nothing = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(Common { most, signals: kernel::changed(), nothing })
+    Ok(Common { most, signals: kernel::changed(), nothing, stack: Stack::new() })
 }
 
 /// What the kernel is to be told: no more than what was asked for, nor than we may use ourselves.
