@@ -81,6 +81,11 @@ pub fn gone(gateway: &Gateway, word: &str) {
     assert!(clean.is_some(), "left: {:?}, {:?}; log:\n{}", processes(word), children(gateway), gateway.tail());
 }
 
+/// The whole path of a script of this gateway: another test may have one of the same name.
+pub fn script(gateway: &Gateway, name: &str) -> String {
+    gateway.dir().path(name).to_string_lossy().into_owned()
+}
+
 const SHOW: (&str, &str) = ("show", "for word; do printf '<%s>' \"$word\"; done");
 
 #[test]
@@ -105,7 +110,7 @@ fn a_command_gets_its_arguments_and_nothing_else() {
     let answer = ask(&gateway, &json!({"tool": "show", "args": {"x": "a", "y": "b"}}));
     assert_eq!((answer.status, answer.error().1), (400, "y: unknown argument (this tool takes x)".into()));
     assert_eq!(ask(&gateway, &json!({"tool": "show"})).error().1, "x required");
-    gone(&gateway, "/show");
+    gone(&gateway, &script(&gateway, "show"));
     gateway.stop();
 }
 
@@ -197,7 +202,7 @@ fn output_beyond_the_cap_is_counted_and_dropped() {
         let grown = gateway.status("VmHWM") - before;
         assert!(grown < 1024, "64 MB of output cost {grown} KiB");
     }
-    gone(&gateway, "/flood");
+    gone(&gateway, &script(&gateway, "flood"));
     gateway.stop();
 }
 

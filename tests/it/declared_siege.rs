@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::call;
-use crate::declared::{gateway, gone, processes};
-use crate::rig::{SOON, is_left_out, is_release, notice, until};
+use crate::declared::{gateway, gone, script};
+use crate::rig::{is_left_out, is_release, notice};
 
 /// The promise in KiB; a debug build's code alone is larger than a release.
 const PROMISE: u64 = 12 * 1024;
@@ -67,7 +67,7 @@ fn siege_of_commands() {
     assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
     assert!(served > 0, "nobody was served; {statuses:?}");
     gone(&gateway, "slow 86406");
-    assert!(until(SOON, || processes("/flood").is_empty().then_some(())).is_some(), "{:?}", processes("/flood"));
+    gone(&gateway, &script(&gateway, "flood"));
     if !is_left_out("siege: resident memory") {
         let (peak, most) = (gateway.status("VmHWM"), if is_release() { PROMISE } else { PROMISE_DEBUG });
         notice(&format!("siege of commands: {peak} KiB resident at most"));
