@@ -190,7 +190,7 @@ mod tests {
         let real = |path: &str| tmp.root().place(Path::new(path));
         symlink("../secret", real("/srv/logs/out")).expect("a link");
         symlink("app", real("/srv/logs/in")).expect("a link");
-        symlink("/", real("/srv/logs/root")).expect("a link");
+        symlink("/", real("/srv/logs/all")).expect("a link");
         symlink("app/today", real("/srv/logs/last")).expect("a link");
         symlink("logs", real("/srv/alias")).expect("a link");
         std::fs::hard_link(real("/srv/state/token"), real("/srv/logs/hard")).expect("a hard link");
@@ -237,7 +237,7 @@ mod tests {
         check(&host, "/srv/logs/out", Err("symbolic link"));
         check(&host, "/srv/logs/last", Err("symbolic link"));
         check(&host, "/srv/logs/in/today", Err("symbolic link"));
-        check(&host, "/srv/logs/root/etc/passwd", Err("symbolic link"));
+        check(&host, "/srv/logs/all/etc/passwd", Err("symbolic link"));
         check(&host, "/srv/logs/fifo", Err("no regular file"));
         check(&host, "/srv/logs/socket", Err("no regular file"));
         check(&host, "/srv/logs/app", Err("is a directory"));

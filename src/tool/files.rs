@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use super::beneath::{Place, Why, why};
 use super::fetch::base64;
 use super::host::Host;
-use super::object::{Object, fit, insert};
+use super::object::{Object, clip, fit, insert};
 use super::{Call, Later, Outcome, aside, iso};
 use crate::limits::{FILE_LIST_DEFAULT, FILE_LIST_SEEN, FILE_READ_BYTES_DEFAULT};
 
@@ -118,7 +118,7 @@ fn content(place: &Place, offset: u64, max: usize, binary: bool, room: usize) ->
         base64(&bytes)
     } else {
         let text = text(&bytes, cut)?;
-        let shown = shown(text, room);
+        let shown = clip(text, room);
         cut |= shown.len() < text.len();
         bytes.truncate(shown.len());
         String::from_utf8_lossy(&bytes).into_owned()
@@ -138,23 +138,6 @@ fn text(bytes: &[u8], cut: bool) -> Result<&str, Why> {
         Ok(text) => text.len(),
     };
     std::str::from_utf8(bytes.get(..valid).unwrap_or_default()).map_err(|_| "cannot be read")
-}
-
-/// As much of `text` as takes `room` bytes in JSON.
-fn shown(text: &str, room: usize) -> &str {
-    let mut left = room;
-    for (at, char) in text.char_indices() {
-        let takes = match char {
-            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-            ..' ' => 6,
-            _ => char.len_utf8(),
-        };
-        match left.checked_sub(takes) {
-            Some(rest) => left = rest,
-            None => return text.get(..at).unwrap_or_default(),
-        }
-    }
-    text
 }
 
 #[cfg(test)]

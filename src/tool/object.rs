@@ -85,6 +85,22 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
+/// As much of `text` as takes at most `room` bytes as a JSON string without its quotation marks.
+pub(super) fn clip(text: &str, mut room: usize) -> &str {
+    for (at, letter) in text.char_indices() {
+        let size = match letter {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            '\0'..='\u{1f}' => 6,
+            _ => letter.len_utf8(),
+        };
+        if size > room {
+            return text.get(..at).unwrap_or_default();
+        }
+        room = room.saturating_sub(size);
+    }
+    text
+}
+
 /// Cuts `rows` to `max` of them and to what fits into `room` bytes; whether anything was cut.
 pub(super) fn fit(rows: &mut Vec<String>, max: usize, mut room: usize) -> bool {
     fill(rows, max, &mut room)
@@ -118,6 +134,19 @@ pub(super) fn insert<T: Ord>(sorted: &mut Vec<T>, item: T, max: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_cut_to_what_they_take() {
+        let size = |text: &str| serde_json::to_string(text).expect("JSON").len() - 2;
+        for text in ["plain", "\u{e4}\u{1f600}", "\"\\\n\r\t\u{8}\u{c}\0\u{1f}\u{7f}", ""] {
+            for room in 0..60 {
+                let cut = clip(text, room);
+                assert!(text.starts_with(cut) && size(cut) <= room, "{text:?} {room}");
+                let more = text.chars().nth(cut.chars().count()).map(String::from).unwrap_or_default();
+                assert!(more.is_empty() || size(&[cut, &more].concat()) > room, "{text:?} {room}");
+            }
+        }
+    }
 
     #[test]
     fn members() {

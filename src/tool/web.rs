@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::border::{Place, Who, listed};
 use super::fetch::{self, Answer, Request};
 use super::host::Host;
-use super::object::Object;
+use super::object::{Object, clip};
 use super::reach::{Fault, Why, deadline};
 use super::url::Url;
 use super::{Call, Later, Outcome};
@@ -90,38 +90,4 @@ fn details(answer: Answer, remote: IpAddr, room: usize) -> Outcome {
         object.raw("total_bytes", &total.to_string());
     }
     object.raw("headers", &fields.end()).text("body", body).text("encoding", encoding).flag("truncated", cut).done()
-}
-
-/// As much of `text` as takes at most `room` bytes as a JSON string without its quotation marks.
-fn clip(text: &str, mut room: usize) -> &str {
-    for (at, letter) in text.char_indices() {
-        let size = match letter {
-            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-            '\0'..='\u{1f}' => 6,
-            _ => letter.len_utf8(),
-        };
-        if size > room {
-            return text.get(..at).unwrap_or_default();
-        }
-        room = room.saturating_sub(size);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_cut_to_what_they_take() {
-        let size = |text: &str| serde_json::to_string(text).expect("JSON").len() - 2;
-        for text in ["plain", "\u{e4}\u{1f600}", "\"\\\n\r\t\u{8}\u{c}\0\u{1f}\u{7f}", ""] {
-            for room in 0..60 {
-                let cut = clip(text, room);
-                assert!(text.starts_with(cut) && size(cut) <= room, "{text:?} {room}");
-                let more = text.chars().nth(cut.chars().count()).map(String::from).unwrap_or_default();
-                assert!(more.is_empty() || size(&[cut, &more].concat()) > room, "{text:?} {room}");
-            }
-        }
-    }
 }
