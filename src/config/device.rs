@@ -14,6 +14,7 @@ use crate::gate::peer::Net;
 use crate::limits::MQTT_PORT_DEFAULT;
 use crate::tool::shape::{INTERFACE, Shape, UNIT};
 use crate::tool::targets::{Broker, Direction, Hidden, Home, Line, Place, Sleeper, Targets};
+use crate::tool::url::bracketed;
 
 /// What callers call a machine or a line by.
 const NAME: Shape = Shape {
@@ -350,7 +351,7 @@ impl<'a> Reader<'a> {
             return self
                 .refuse(at, "expected printer.lan or printer.lan:8080: a host without scheme, user, path and *");
         };
-        let host = if host.contains(':') { ["[", &host, "]"].concat() } else { host };
+        let host = bracketed(&host);
         Some(match port {
             Some(port) => [&host, ":", &port.to_string()].concat(),
             None => host,

@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Findings;
 use crate::limits::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, FINDING_QUOTE_CHARS_MAX};
+use crate::tool::redact::turns;
 
 /// A JSON5 value that keeps the order of its keys. Its `Debug` shows shapes only: any text may be a secret.
 #[derive(Clone, PartialEq)]
@@ -250,10 +251,9 @@ pub(super) fn quoted(text: &str) -> String {
             out.push('…');
             break;
         }
-        let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            _ if c.is_control() || bidi || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            _ if c.is_control() || turns(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             _ => out.push(c),

@@ -159,7 +159,7 @@ pub(super) fn would(command: &Command, fields: &[Field], args: &Args) -> Result<
     json.raw("argv", &serde_json::to_string(&argv).unwrap_or_default());
     json.text("cwd", &command.cwd);
     let names: Vec<String> = command.env.iter().map(|(name, _)| quoted(name)).collect();
-    json.raw("env", &["[", &names.join(","), "]"].concat());
+    json.list("env", &names);
     if let Some(user) = &command.user {
         json.text("user", user);
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::TOOL_RESULT_BYTES_FLOOR;
-use crate::tool::fixture::{Scratch, bare, call};
+use crate::tool::fixture::{Scratch, bare, call, details};
 use crate::tool::targets::Targets;
 use std::rc::Rc;
 
@@ -10,11 +10,6 @@ fn host(tmp: &Scratch) -> Host {
     let host = tmp.host();
     *host.targets.borrow_mut() = Rc::new(Targets { roots: vec![String::from("/srv")], ..Targets::default() });
     host
-}
-
-fn details(outcome: Outcome) -> String {
-    let Outcome::Done { details, .. } = outcome else { panic!("{outcome:?}") };
-    details
 }
 
 fn get(details: &str, key: &str) -> serde_json::Value {

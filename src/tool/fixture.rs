@@ -46,6 +46,12 @@ pub fn call_in(host: &Host, tool: &str, args: &str, session: Session) -> Outcome
     }
 }
 
+/// What a tool found out.
+pub fn details(outcome: Outcome) -> String {
+    let Outcome::Done { details, .. } = outcome else { panic!("{outcome:?}") };
+    details
+}
+
 /// What `would` says of these arguments for `tool`.
 pub fn planned(host: &Host, tool: &str, args: &str, would: super::Would) -> Result<String, Outcome> {
     would(host, &asked(tool, args))

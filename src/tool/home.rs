@@ -12,7 +12,7 @@ use super::object::{Object, fit, quoted};
 use super::reach::deadline;
 use super::schema::slices;
 use super::targets::Home;
-use super::url::Url;
+use super::url::{Url, bracketed};
 use super::{Call, Later, Outcome};
 use crate::limits::{CALL_MS_DEFAULT, RESULT_FRAME_BYTES, TOOL_LIST_ITEMS};
 
@@ -73,8 +73,7 @@ async fn ask(host: &Host, order: &Order) -> Result<Answer, Outcome> {
 }
 
 fn place(home: &Home, path: &str) -> Url {
-    let host = if home.host.contains(':') { ["[", &home.host, "]"].concat() } else { home.host.clone() };
-    Url { host, port: home.port, path: path.to_owned() }
+    Url { host: bracketed(&home.host), port: home.port, path: path.to_owned() }
 }
 
 /// `home_assistant_state`.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::gate::secret::Secret;
-use crate::tool::fixture::{Scratch, call};
+use crate::tool::fixture::{Scratch, call, details};
 use crate::tool::servers::{head, serve_at};
 use crate::tool::targets::Hidden;
 use crate::tool::{Targets, fixture};
@@ -39,13 +39,6 @@ fn home(scratch: &Scratch, allow: &[&str], answers: &[&str]) -> (Host, Receiver<
     let host = scratch.host();
     *host.targets.borrow_mut() = Rc::new(Targets { home: Some(home), ..Targets::default() });
     (host, receiver)
-}
-
-fn details(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Done { details, .. } => details,
-        other => panic!("{other:?}"),
-    }
 }
 
 const STATE: &str = r#"200 OK|{"entity_id":"sensor.a","state":"21.5","attributes":{"unit":"°C"},"last_changed":"2026-01-01T00:00:00+00:00","last_updated":"x","context":{"id":"y"}}"#;

@@ -78,18 +78,13 @@ fn lease(line: &str, now_s: i64, only_mac: Option<&str>, only_name: Option<&str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tool::fixture::{Scratch, bare, call, device};
+    use crate::tool::fixture::{Scratch, bare, call, details, device};
     use crate::tool::targets::Targets;
     use std::rc::Rc;
 
     fn on(host: Host) -> Host {
         *host.targets.borrow_mut() = Rc::new(Targets { leases: true, ..Targets::default() });
         host
-    }
-
-    fn details(outcome: Outcome) -> String {
-        let Outcome::Done { details, .. } = outcome else { panic!("{outcome:?}") };
-        details
     }
 
     fn check(line: &str, expected: Option<&str>) {

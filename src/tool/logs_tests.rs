@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{LOG_TAIL_LINES_CEILING, TOOL_RESULT_BYTES_FLOOR};
-use crate::tool::fixture::{Scratch, bare, call};
+use crate::tool::fixture::{Scratch, bare, call, details};
 use crate::tool::targets::Targets;
 use std::rc::Rc;
 
@@ -12,11 +12,6 @@ fn host(tmp: &Scratch, units: &[&str], files: &[&str]) -> Host {
     let targets = Targets { log_units: own(units), log_files: own(files), ..Targets::default() };
     *host.targets.borrow_mut() = Rc::new(targets);
     host
-}
-
-fn details(outcome: Outcome) -> String {
-    let Outcome::Done { details, .. } = outcome else { panic!("{outcome:?}") };
-    details
 }
 
 /// The messages that `log_tail` gives of a log with this text.

@@ -52,7 +52,7 @@ pub mod pattern;
 mod pipe;
 mod probe;
 mod reach;
-mod redact;
+pub mod redact;
 pub mod remote;
 mod resolve;
 mod root;

@@ -14,6 +14,7 @@ use super::object::Object;
 use super::pipe::Pipe;
 use super::reach::{self, Fault};
 use super::targets::{Broker, Hidden, Targets};
+use super::url::bracketed;
 use super::{Call, Later, Outcome};
 use crate::limits::MQTT_SECS;
 
@@ -91,8 +92,7 @@ async fn deliver(host: &Host, letter: &Letter<'_>, until: Instant) -> Result<(),
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(|_| "finds no randomness")?;
     let id = format!("toolgate-{:08x}", u32::from_ne_bytes(random));
     let mut packets = [connect(&id, broker), message(letter)];
-    let name = if broker.host.contains(':') { ["[", &broker.host, "]"].concat() } else { broker.host.clone() };
-    let reached = reach::dial(host, Who::Operator, &name, broker.port, until).await;
+    let reached = reach::dial(host, Who::Operator, &bracketed(&broker.host), broker.port, until).await;
     let pipe = reached.map_err(|Fault(_, why)| why.to_owned())?.pipe;
     for (turn, packet) in packets.iter_mut().enumerate() {
         let packet = packet.as_mut().ok_or("is to get a text that is too long for MQTT")?;

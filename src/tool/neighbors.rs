@@ -105,13 +105,8 @@ fn arp(line: &str) -> Option<Neighbor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tool::fixture::{Scratch, bare, call};
+    use crate::tool::fixture::{Scratch, bare, call, details};
     use std::path::PathBuf;
-
-    fn details(outcome: Outcome) -> String {
-        let Outcome::Done { details, .. } = outcome else { panic!("{outcome:?}") };
-        details
-    }
 
     #[test]
     fn hostile_files() {

@@ -11,8 +11,7 @@ const HIDDEN: &str = "[redacted]";
 /// `line` as it may be shown: at most [`LOG_TAIL_LINE_BYTES`] of it, secrets hidden, control characters and those that
 /// turn the direction of text written as escapes.
 pub(super) fn clean(line: &str) -> String {
-    let end = (0..=LOG_TAIL_LINE_BYTES.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or_default();
-    let text = line.get(..end).unwrap_or_default();
+    let text = cut(line, LOG_TAIL_LINE_BYTES);
     // The same bytes at the same places: only ASCII changes.
     let lower = text.to_ascii_lowercase();
     let mut out = String::with_capacity(text.len());
@@ -28,15 +27,25 @@ pub(super) fn clean(line: &str) -> String {
             at = at.saturating_add(char.len_utf8());
         }
     }
-    if end < line.len() {
+    if text.len() < line.len() {
         out.push('…');
     }
     out
 }
 
+/// `text` without what is behind its first `most` bytes.
+pub fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// Whether `char` turns the direction of text. Source: UAX #9 §2.
+pub fn turns(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn push(out: &mut String, char: char) {
-    let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if turns || (char.is_control() && char != '\t') {
+    if turns(char) || (char.is_control() && char != '\t') {
         out.extend(char.escape_unicode());
     } else {
         out.push(char);

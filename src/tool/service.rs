@@ -168,7 +168,7 @@ pub(super) fn would_restart(host: &Host, call: &Call) -> Result<String, Outcome>
 fn would(host: &Host, wish: &Wish<'_>) -> Result<String, Outcome> {
     let manager = manager::find(host).map_err(Outcome::Failed)?;
     let words: Vec<String> = manager::argv(host, manager, wish).iter().map(|word| quoted(word)).collect();
-    Ok(["{\"argv\":[", &words.join(","), "]}"].concat())
+    Ok(Object::new().list("argv", &words).end())
 }
 
 /// `service_restart`.

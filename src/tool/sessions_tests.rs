@@ -1,7 +1,7 @@
 //! Who sees which sessions, and how calls look.
 use super::*;
 use crate::limits::SESSION_CALLS;
-use crate::tool::fixture::{bare, call_in, session};
+use crate::tool::fixture::{bare, call_in, details, session};
 use crate::tool::host::Now;
 
 fn own() -> Session {
@@ -15,13 +15,6 @@ fn worked(host: &Host, key: &str, agent: &str, tool: &'static str, good: bool) {
         tool.into(),
         good,
     );
-}
-
-fn details(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Done { details, .. } => details,
-        other => panic!("{other:?}"),
-    }
 }
 
 fn keys(host: &Host, args: &str) -> Vec<String> {

@@ -11,6 +11,11 @@ pub struct Url {
     pub path: String,
 }
 
+/// A host as it stands in a URL: an IPv6 address in brackets.
+pub fn bracketed(host: &str) -> String {
+    if host.contains(':') { ["[", host, "]"].concat() } else { host.to_owned() }
+}
+
 const SECURE: &str = "https is not spoken: this build has no TLS. Name a plain http port of that server, or put a \
     proxy in front of it that speaks https to it";
 

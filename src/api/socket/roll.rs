@@ -9,6 +9,7 @@ use crate::limits::{
     PRESENCE_ABOUT_BYTES, PRESENCE_ENTRIES, PRESENCE_ITEM_BYTES, PRESENCE_LISTS_BYTES, PRESENCE_TEXT_BYTES,
     PRESENCE_TTL_MS,
 };
+use crate::tool::redact::cut;
 
 /// The texts of an entry by their keys, in the order they are written.
 pub static TEXTS: [&str; 11] = [
@@ -143,12 +144,6 @@ impl Entry {
         }
         json.count("ts", wall_ms).close("}");
     }
-}
-
-/// `text` without what is behind its first `most` bytes.
-fn cut(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// The gateway's own entry. Clients find it by mode and reason, or by the text's first word.
