@@ -78,6 +78,7 @@ impl Entry {
     }
 
     /// The same with that text.
+    #[cfg(test)]
     #[must_use]
     pub fn with(mut self, name: &'static str, text: &str) -> Entry {
         self.set(name, text);
@@ -97,6 +98,7 @@ impl Entry {
     }
 
     /// The same with those texts in that list.
+    #[cfg(test)]
     #[must_use]
     pub fn list<'t>(mut self, name: &'static str, texts: impl Iterator<Item = &'t str>) -> Entry {
         texts.for_each(|text| self.add(name, text));
