@@ -375,8 +375,7 @@ impl<'r> Reader<'r> {
     fn environment(&mut self) -> Vec<(String, command::Value)> {
         let mut env = Vec::new();
         for (name, at) in self.at.key("env").entries() {
-            let fits = !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() && made_of(name, "_");
-            if !fits {
+            if !secrets::names_variable(name) {
                 self.findings.error(&at.path, "expected the name of an environment variable, such as LANG");
                 continue;
             }

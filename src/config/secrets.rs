@@ -163,9 +163,13 @@ fn field(node: &Node, key: &str, path: &str, findings: &mut Findings) -> Option<
     }
 }
 
+/// Whether an environment variable may be called so.
+pub(super) fn names_variable(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && made_of(name, "_")
+}
+
 fn variable(name: String, prefix: Option<String>, at: &str, findings: &mut Findings) -> Option<SecretRef> {
-    let fits = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && made_of(&name, "_");
-    if fits {
+    if names_variable(&name) {
         return Some(SecretRef::Env { name, prefix });
     }
     findings.error(at, "expected the name of an environment variable, such as GATEWAY_TOKEN");
