@@ -4,10 +4,10 @@
 //! Source: contract http.md §0 item 2, §1.2, §1.3.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::{Admitted, Answer, Fault, Note, Opening, Settings, Vitals};
+use crate::gate::tailnet::Caller;
 use crate::gate::{Ask, Gate};
 use crate::limits::{BODY_BYTES_MAX, CONTEXT_BYTES_MAX, SOCKET_CLAIMS_BYTES};
 use crate::wire;
@@ -26,8 +26,8 @@ pub struct Scene<'s> {
     pub settings: &'s Settings,
     /// What probes may see, looked at only when asked for.
     pub vitals: &'s dyn Fn() -> Vitals,
-    /// The socket's peer.
-    pub peer: IpAddr,
+    /// Where the request comes from.
+    pub caller: &'s Caller,
     /// The time.
     pub now: Instant,
 }
@@ -37,7 +37,7 @@ pub fn opening(head: &Head, framing: Framing, scene: Scene<'_>) -> Opening {
     if head.method() == Method::Unknown {
         return Opening::Answer(Fault::Message(wire::Fault::MethodUnknown).answer());
     }
-    let claims = Claims::of(head, scene.settings, scene.peer);
+    let claims = Claims::of(head, scene.settings, scene.caller);
     let ask = claims.ask(claims.credential.as_deref());
     if let Err(deny) = scene.gate.door(&ask) {
         return Opening::Answer(Fault::Denied(deny).answer());
@@ -183,7 +183,7 @@ fn joined<'h>(head: &'h Head, field: &'h str) -> Option<Cow<'h, str>> {
 /// The claims of a head, as text the gate can read.
 #[derive(Debug, Clone)]
 pub struct Claims<'h> {
-    peer: IpAddr,
+    caller: Caller,
     host: Option<Cow<'h, str>>,
     credential: Option<Cow<'h, str>>,
     forwarded: bool,
@@ -197,11 +197,11 @@ pub struct Claims<'h> {
 }
 
 impl<'h> Claims<'h> {
-    fn of(head: &'h Head, settings: &'h Settings, peer: IpAddr) -> Claims<'h> {
+    fn of(head: &'h Head, settings: &'h Settings, caller: &Caller) -> Claims<'h> {
         let present = |field: &str| head.values(field).any(|value| !value.is_empty());
         let forwarding = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"];
         Claims {
-            peer,
+            caller: caller.clone(),
             host: head.host().map(Cow::Borrowed),
             credential: bearer(head),
             forwarded: forwarding.iter().any(|field| present(field)),
@@ -218,7 +218,8 @@ impl<'h> Claims<'h> {
     /// What the gate is asked, with this credential.
     pub(super) fn ask<'a>(&'a self, credential: Option<&'a str>) -> Ask<'a> {
         Ask {
-            peer: self.peer,
+            peer: self.caller.addr,
+            tailnet: &self.caller.tailnet,
             forwarded: self.forwarded,
             hops: self.hops.as_deref(),
             real: self.real.as_deref(),
@@ -271,7 +272,7 @@ pub fn is_upgrade(head: &Head) -> bool {
 ///
 /// Source: contract ws.md §1.1, §1.3.
 pub fn upgrade(head: &Head, scene: Scene<'_>) -> Result<Claims<'static>, Box<Answer>> {
-    let claims = Claims::of(head, scene.settings, scene.peer);
+    let claims = Claims::of(head, scene.settings, scene.caller);
     let answer = |fault: Fault| Box::new(fault.answer());
     scene.gate.door(&claims.ask(None)).map_err(|deny| answer(Fault::Denied(deny)))?;
     claims.kept().ok_or_else(|| answer(Fault::Message(wire::Fault::HeadTooLarge)))

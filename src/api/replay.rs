@@ -199,6 +199,7 @@ mod tests {
         let mut gate = Gate::new(Rules { auth, names, ..Rules::default() });
         let ask = Ask {
             peer: peer.parse().expect("an address"),
+            tailnet: &crate::gate::tailnet::Tailnet::Outside,
             forwarded: false,
             hops: None,
             real: None,

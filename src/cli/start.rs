@@ -19,7 +19,8 @@ use crate::gate::{Gate, Rules};
 use crate::limits::PORT_DEFAULT;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
-use crate::serve::reload::{Fixed, Hands, Listeners, Places, Regime};
+use crate::serve::listen::Listener;
+use crate::serve::reload::{Fixed, Hands, Places, Regime};
 use crate::serve::{self, Crowd, files, listen};
 use crate::tool::{self, Declared, Host};
 
@@ -153,7 +154,7 @@ impl Standing {
 
     /// Opens the listeners that the new settings ask for, if they are others and can be opened beside those in use:
     /// whoever cannot listen in the new place must not lose the old one. Empty = the listeners stay.
-    fn relocate(&self, settled: &Settled) -> Listeners {
+    fn relocate(&self, settled: &Settled) -> Vec<Listener> {
         let port = port(self.flags, settled);
         let mut fixed = self.fixed.borrow_mut();
         if (fixed.bind, fixed.port) == (settled.bind, port) {
@@ -189,7 +190,7 @@ impl Standing {
     }
 
     /// What comes into force.
-    fn regime(&self, settled: Settled, listeners: Listeners) -> Regime {
+    fn regime(&self, settled: Settled, listeners: Vec<Listener>) -> Regime {
         let port = port(self.flags, &settled);
         let Settled { loaded, mode, bind, token, password, .. } = settled;
         let private = load::private(self.asked, self.flags, &loaded.config);

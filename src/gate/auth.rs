@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::peer::{self, Net};
 use super::rate::{Limiter, Rule};
 use super::secret::Secret;
+use super::tailnet::Tailnet;
 use super::{Ask, Deny};
 
 /// The configured way to authenticate. Source: contract http.md §2.2.
@@ -158,9 +159,10 @@ impl Auth {
     }
 }
 
-/// Whether the caller is on this machine and nobody stands between. Source: contract http.md §2.4.
+/// Whether the caller is on this machine and nobody stands between. Whoever may come over the tailnet is elsewhere: with
+/// Tailscale's userspace networking every peer arrives from loopback. Source: contract http.md §2.4, edge.md §4 item 6.
 pub(super) fn direct_local(ask: &Ask) -> bool {
-    peer::loopback(ask.peer) && !ask.forwarded
+    peer::loopback(ask.peer) && !ask.forwarded && *ask.tailnet == Tailnet::Outside
 }
 
 /// Whether a caller's failures go uncounted. A page in a browser on this machine is not the person at this machine:

@@ -34,6 +34,7 @@ pub mod rate;
 pub mod scope;
 pub mod secret;
 pub mod session;
+pub mod tailnet;
 #[cfg(test)]
 mod tests;
 
@@ -45,12 +46,15 @@ use peer::Names;
 use policy::{Policy, Trace};
 use scope::Scopes;
 use session::Session;
+use tailnet::Tailnet;
 
 /// What a caller claims, in plain words. Nothing in it is believed.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     /// The socket's peer. IPv4-mapped IPv6 addresses are treated as IPv4.
     pub peer: IpAddr,
+    /// What the tailnet knows of the peer.
+    pub tailnet: &'a Tailnet,
     /// Whether any forwarding claim was present and not empty (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`).
     pub forwarded: bool,
     /// The list of hops the nearest proxy claims, as sent (`X-Forwarded-For`, repeated lines joined with `, `).

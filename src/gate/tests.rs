@@ -7,6 +7,7 @@ use super::policy::Step;
 use super::rate::Rule;
 use super::scope::WRITE;
 use super::secret::Secret;
+use super::tailnet::Tailnet;
 use super::*;
 
 const TOKEN: &str = "sekret-token-123456";
@@ -15,6 +16,7 @@ const PASSWORD: &str = "local-fallback-pw-99";
 fn ask<'a>() -> Ask<'a> {
     Ask {
         peer: "127.0.0.1".parse().unwrap(),
+        tailnet: &Tailnet::Outside,
         forwarded: false,
         hops: None,
         real: None,

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use super::audit::Audit;
 use super::deadline::{Deadline, Deadlines};
 use super::http::{Body, Opened, Service};
 use super::hub::{Hub, Urgency};
-use super::listen::{self, Seats};
-use super::log::Shown;
+use super::listen::{self, Arrival, Group, Move, Seats};
+use super::log::{Named, Shown};
 use super::pulse::Monitor;
 use super::reload::{Hands, Last, Places, Regime};
 use super::report::{self, Report, Traffic};
@@ -28,6 +28,7 @@ use crate::api::socket::facts::Facts;
 use crate::api::socket::methods;
 use crate::api::{self, Admitted, Answer, Fault, Note, Opening, Scene, Settings, Step, Vitals};
 use crate::gate::scope::Scopes;
+use crate::gate::tailnet::Caller;
 use crate::gate::{Deny, Gate, Permit};
 use crate::limits::{
     CALLS_WAITING, LOG_REFUSALS, LOG_WINDOW, RETRY_SECS, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER, TURN_SECS,
@@ -56,7 +57,7 @@ pub struct Gateway {
     reload: Box<dyn Fn() -> Result<Regime, Vec<String>>>,
     last_reload: RefCell<Option<Last>>,
     pub(super) addresses: RefCell<Vec<SocketAddr>>,
-    moves: (Sender<Vec<TcpListener>>, Receiver<Vec<TcpListener>>),
+    moves: (Sender<Move>, Receiver<Move>),
     pub(super) seats: RefCell<Option<Rc<Seats>>>,
     deadlines: RefCell<Rc<Deadlines>>,
     /// Everybody connected by socket.
@@ -165,7 +166,7 @@ impl Gateway {
             *self.addresses.borrow_mut() = listen::addresses(&regime.listeners);
             self.host.own.borrow_mut().clone_from(&self.addresses.borrow());
             // It cannot fail: the channel has no bound, and this gateway holds both its ends.
-            _ = self.moves.0.try_send(regime.listeners);
+            _ = self.moves.0.try_send((Group::Base, regime.listeners));
         }
     }
 
@@ -218,13 +219,13 @@ impl Gateway {
         permit: Permit,
         checked: Checked,
         name: Option<Name>,
-        peer: IpAddr,
+        caller: &Caller,
     ) -> Result<Outcome, Fault> {
         let began = Instant::now();
         if let Some(name) = &name
             && let Some(outcome) = self.replays.borrow_mut().look(name, began)?
         {
-            let (tool, session) = (Shown(permit.tool()), Shown(&permit.session().key));
+            let (tool, session, peer) = (Shown(permit.tool()), Shown(&permit.session().key), Named(caller));
             let status = api::verdict(&outcome).0;
             self.audit
                 .say(Level::Info, format_args!("replay tool={tool} session={session} peer={peer} status={status}"));
@@ -240,7 +241,7 @@ impl Gateway {
             run.began = true;
         }
         let session = permit.session().key.clone();
-        let mut told = Told { gateway: self, tool: tool.name(), session: &session, peer, began, said: false };
+        let mut told = Told { gateway: self, tool: tool.name(), session: &session, caller, began, said: false };
         deadline.start(Duration::from_millis(tool.span_ms()));
         let Ok(outcome) = deadline.race(pin!(tool::run(permit, checked, &self.host))).await else {
             told.say(500, Some(("call_timeout", "")));
@@ -302,13 +303,14 @@ impl Gateway {
     }
 
     /// Judges a head that asks for a socket.
-    fn knock(&self, head: &Head, peer: IpAddr) -> Result<(Vec<u8>, Box<Knock>), Box<Answer>> {
+    fn knock(&self, head: &Head, caller: &Caller) -> Result<(Vec<u8>, Box<Knock>), Box<Answer>> {
         let (mut gate, settings) = (self.gate.borrow_mut(), self.settings.borrow());
-        let scene = Scene { gate: &mut gate, settings: &settings, vitals: &Vitals::default, peer, now: Instant::now() };
+        let scene =
+            Scene { gate: &mut gate, settings: &settings, vitals: &Vitals::default, caller, now: Instant::now() };
         let claims = api::upgrade(head, scene)?;
         let accept = upgrade::check(head).map_err(|refused| Box::new(Fault::Upgrade(refused).answer()))?;
-        let seat = self.waiting.take(peer).map_err(|_| Box::new(Fault::SocketsFullForPeer.answer()))?;
-        Ok((accept.answer(), Box::new(Knock { claims, peer, seat })))
+        let seat = self.waiting.take(caller.addr).map_err(|_| Box::new(Fault::SocketsFullForPeer.answer()))?;
+        Ok((accept.answer(), Box::new(Knock { claims, caller: caller.clone(), seat })))
     }
 
     /// What happens at every tick: the dead are cut off, the living told that we live.
@@ -334,9 +336,14 @@ impl Service for Rc<Gateway> {
     type Knock = Box<Knock>;
     type Talk = Visitor;
 
-    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket, Box<Knock>> {
+    async fn meet(&self, head: &Head, from: Arrival) -> Caller {
+        _ = head;
+        from.peer().into()
+    }
+
+    fn open(&self, head: &Head, framing: Framing, caller: &Caller) -> Opened<Self::Ticket, Box<Knock>> {
         if api::is_upgrade(head) {
-            return match self.knock(head, peer) {
+            return match self.knock(head, caller) {
                 Ok((reply, knock)) => Opened::Upgrade { reply, knock },
                 Err(answer) => Opened::Answer(*answer),
             };
@@ -348,7 +355,7 @@ impl Service for Rc<Gateway> {
             Vitals { uptime_ms, failing: Vec::new(), pulse: self.monitor.look(now) }
         };
         let mut gate = self.gate.borrow_mut();
-        let scene = Scene { gate: &mut gate, settings: &self.settings.borrow(), vitals: &vitals, peer, now };
+        let scene = Scene { gate: &mut gate, settings: &self.settings.borrow(), vitals: &vitals, caller, now };
         match api::opening(head, framing, scene) {
             Opening::Answer(answer) => Opened::Answer(answer),
             Opening::Body(admitted) => Opened::Body { expects: admitted.expects, ticket: (admitted, self.era.get()) },
@@ -359,7 +366,7 @@ impl Service for Rc<Gateway> {
         Visitor::new(self, knock, pipe)
     }
 
-    async fn answer(&self, (mut admitted, era): Self::Ticket, body: Body, peer: IpAddr) -> Answer {
+    async fn answer(&self, (mut admitted, era): Self::Ticket, body: Body, caller: Caller) -> Answer {
         let page = admitted.page.take();
         let mut answer = if era == self.era.get() {
             let step =
@@ -367,17 +374,17 @@ impl Service for Rc<Gateway> {
             drop((admitted, body));
             match step {
                 Step::Answer(answer) => {
-                    Service::note(self, &answer, peer);
+                    Service::note(self, &answer, caller.addr);
                     answer
                 }
-                Step::Call { permit, checked, name } => match self.call(permit, checked, name, peer).await {
+                Step::Call { permit, checked, name } => match self.call(permit, checked, name, &caller).await {
                     Ok(outcome) => api::outcome(outcome),
-                    Err(fault) => self.refuse(fault, peer),
+                    Err(fault) => self.refuse(fault, caller.addr),
                 },
             }
         } else {
             // The secret was changed while the body was on its way; the one that opened the door opens nothing now.
-            self.refuse(Fault::Denied(Deny::CredentialMismatch), peer)
+            self.refuse(Fault::Denied(Deny::CredentialMismatch), caller.addr)
         };
         answer.reply.page = page;
         answer
@@ -415,7 +422,7 @@ impl Service for Rc<Gateway> {
         tool::child::end_all(&self.host)
     }
 
-    fn moves(&self) -> Receiver<Vec<TcpListener>> {
+    fn moves(&self) -> Receiver<Move> {
         self.moves.1.clone()
     }
 
@@ -458,7 +465,7 @@ struct Told<'t> {
     gateway: &'t Gateway,
     tool: &'t str,
     session: &'t str,
-    peer: IpAddr,
+    caller: &'t Caller,
     began: Instant,
     said: bool,
 }
@@ -467,7 +474,7 @@ impl Told<'_> {
     fn say(&mut self, status: u16, bad: Option<(&'static str, &str)>) {
         self.said = true;
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (tool, session, peer) = (Shown(self.tool), Shown(self.session), self.peer);
+        let (tool, session, peer) = (Shown(self.tool), Shown(self.session), Named(self.caller));
         let level = if status >= 500 { Level::Error } else { Level::Info };
         let bad = bad.map_or(String::new(), |(reason, detail)| format!(" reason={reason} detail={}", Shown(detail)));
         self.gateway.audit.say(
@@ -547,6 +554,7 @@ mod tests {
         let mut gate = Gate::new(Rules { auth, ..Rules::default() });
         let ask = Ask {
             peer: IpAddr::from([127, 0, 0, 1]),
+            tailnet: &crate::gate::tailnet::Tailnet::Outside,
             forwarded: false,
             hops: None,
             real: None,

@@ -6,7 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +16,12 @@ use smol::channel::Receiver;
 
 use super::deadline::{Deadlines, Expired};
 use super::line::{Line, Unread};
-use super::listen::Seats;
+use super::listen::{Arrival, Move, Seats};
 use super::pool::{Lease, Pool};
 use super::reactor::Watched;
 use super::socket::{self, Pipe, Talk};
 use crate::api::{Answer, Fault};
+use crate::gate::tailnet::Caller;
 use crate::limits::{
     ANSWER_FREE_BYTES, ANSWER_POOL_BYTES, BODY_BYTES_MAX, BODY_FREE_BYTES, BODY_POOL_BYTES_DEFAULT, BODY_SECS,
     DRAIN_BYTES_MAX, HANDSHAKE_MS_DEFAULT, HEAD_BYTES_MAX, HEAD_SECS, IDLE_SECS, READ_BYTES, SOCKET_QUEUE_BYTES,
@@ -67,19 +69,22 @@ pub trait Service: 'static {
     type Knock;
     /// One socket's conversation.
     type Talk: Talk;
+    /// Finds out who is at the other end of a connection, from what its head claims and what others say of it. Within a
+    /// time of its own.
+    fn meet(&self, head: &Head, from: Arrival) -> impl Future<Output = Caller>;
     /// Judges a head.
-    fn open(&self, head: &Head, framing: Framing, peer: IpAddr) -> Opened<Self::Ticket, Self::Knock>;
+    fn open(&self, head: &Head, framing: Framing, caller: &Caller) -> Opened<Self::Ticket, Self::Knock>;
     /// Begins the conversation on an upgraded connection.
     fn talk(&self, knock: Self::Knock, pipe: &Rc<Pipe>) -> Self::Talk;
     /// Answers a request whose body has come, within a time of its own. The body should be dropped before anything is
     /// waited for. It is dropped itself when the peer leaves.
-    fn answer(&self, ticket: Self::Ticket, body: Body, peer: IpAddr) -> impl Future<Output = Answer>;
+    fn answer(&self, ticket: Self::Ticket, body: Body, caller: Caller) -> impl Future<Output = Answer>;
     /// Is told of every answer that did not come from [`Service::answer`], for the log.
     fn note(&self, answer: &Answer, peer: IpAddr);
     /// Is shown the places that connections sit in and the deadlines of all, at the start.
     fn seated(&self, seats: &Rc<Seats>, deadlines: &Rc<Deadlines>);
-    /// Listeners that take the place of those in use, whenever some come.
-    fn moves(&self) -> Receiver<Vec<TcpListener>>;
+    /// Listeners that take the place of those of their group, whenever some come.
+    fn moves(&self) -> Receiver<Move>;
     /// What the service does beside answering, from start to end.
     fn live(&self) -> impl Future<Output = ()> + 'static;
     /// Is told that the gateway stops: every conversation should come to its end.
@@ -200,8 +205,8 @@ enum Next<K> {
 }
 
 /// Serves one connection until it ends.
-pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr) {
-    let line = Line::new(&shared, stream, peer);
+pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<OwnedFd>, from: Arrival) {
+    let line = Line::new(&shared, stream, from);
     let mut carry = Vec::new();
     let mut first = true;
     let end = loop {
@@ -226,8 +231,8 @@ pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>
 }
 
 /// Tells a connection that there is no place for it.
-pub async fn turn_away<S: Service>(shared: Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr, answer: Answer) {
-    let line = Line::new(&shared, stream, peer);
+pub async fn turn_away<S: Service>(shared: Rc<Shared<S>>, stream: Watched<OwnedFd>, from: Arrival, answer: Answer) {
+    let line = Line::new(&shared, stream, from);
     if line.write(answer, Manner { keep: false, head_only: false }).await.is_ok() {
         line.linger().await;
     }
@@ -264,9 +269,10 @@ impl<S: Service> Line<'_, S> {
         // A peer that waits for 100 and gets another answer may or may not send its body: nobody can tell where the
         // next request begins, so the connection cannot be kept.
         let waits = !head.is_http10() && head.values("expect").next().is_some() && framing != Framing::Length(0);
-        let (ticket, expects) = match self.shared.service.open(&head, framing, self.peer) {
+        let caller = Box::pin(self.shared.service.meet(&head, self.from)).await;
+        let (ticket, expects) = match self.shared.service.open(&head, framing, &caller) {
             Opened::Answer(answer) => {
-                self.shared.service.note(&answer, self.peer);
+                self.shared.service.note(&answer, caller.addr);
                 drop(head);
                 return self.answer_unread(answer, framing, carry, Manner { keep: keep && !waits, head_only }).await;
             }
@@ -294,7 +300,7 @@ impl<S: Service> Line<'_, S> {
             }
             if !lease.grow_to(length.saturating_sub(BODY_FREE_BYTES)) {
                 let answer = Fault::BodiesFull.answer();
-                self.shared.service.note(&answer, self.peer);
+                self.shared.service.note(&answer, self.from.peer());
                 return self.answer_unread(answer, framing, carry, Manner { keep: keep && !waits, head_only }).await;
             }
         }
@@ -309,7 +315,7 @@ impl<S: Service> Line<'_, S> {
         // The service keeps its own time: it knows how long the call may take.
         self.deadline.stop();
         // Lent, because what is handed over is copied: a kilobyte.
-        let answer = pin!(self.shared.service.answer(ticket, body, self.peer));
+        let answer = pin!(self.shared.service.answer(ticket, body, caller));
         let Some(answer) = self.unless_left(asks, answer).await else { return Err(End::Gone) };
         if self.write(answer, Manner { keep, head_only }).await? { Ok(Next::Request(carry)) } else { Err(End::Linger) }
     }
@@ -445,7 +451,7 @@ impl<S: Service> Line<'_, S> {
     /// Answers with a fault after which the connection cannot go on.
     async fn refuse(&self, fault: Fault, head_only: bool) -> Result<Next<S::Knock>, End> {
         let answer = fault.answer();
-        self.shared.service.note(&answer, self.peer);
+        self.shared.service.note(&answer, self.from.peer());
         self.write(answer, Manner { keep: false, head_only }).await?;
         Err(End::Linger)
     }

@@ -2,14 +2,18 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+
 use super::deadline::{Deadline, Expired};
 use super::http::Shared;
+use super::listen::Arrival;
 use super::reactor::Watched;
 use crate::limits::{LINGER_SECS, READ_BYTES};
 use crate::wire::reply::CONTINUE;
@@ -30,19 +34,19 @@ pub(super) enum Unread {
 pub(super) struct Line<'s, S> {
     /// The deadline of the stage it is in.
     pub deadline: Deadline,
-    /// Who is at the other end.
-    pub peer: IpAddr,
+    /// Where it comes from.
+    pub from: Arrival,
     /// What it shares with the others.
     pub shared: &'s Rc<Shared<S>>,
-    stream: Watched<TcpStream>,
+    stream: Watched<OwnedFd>,
     /// Reads since this connection last waited.
     turn: Cell<u8>,
 }
 
 impl<S> Line<'_, S> {
-    /// A connection to `peer` over `stream`.
-    pub fn new(shared: &Rc<Shared<S>>, stream: Watched<TcpStream>, peer: IpAddr) -> Line<'_, S> {
-        Line { deadline: shared.deadlines.deadline(), stream, peer, shared, turn: Cell::new(0) }
+    /// A connection that came as `from` over `stream`.
+    pub fn new(shared: &Rc<Shared<S>>, stream: Watched<OwnedFd>, from: Arrival) -> Line<'_, S> {
+        Line { deadline: shared.deadlines.deadline(), stream, from, shared, turn: Cell::new(0) }
     }
 
     /// Ready when something may be there to read.
@@ -67,11 +71,11 @@ impl<S> Line<'_, S> {
                 IoSlice::new(head.get(*sent..).unwrap_or_default()),
                 IoSlice::new(content.get(sent.saturating_sub(head.len())..).unwrap_or_default()),
             ];
-            match self.stream.get_ref().write_vectored(&parts) {
+            match rustix::io::writev(self.stream.get_ref(), &parts) {
                 Ok(0) => return Poll::Ready(Err(())),
                 Ok(written) => *sent += written,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
                     self.stream.full();
                     if self.stream.poll_writable(cx).is_pending() {
                         return Poll::Pending;
@@ -110,15 +114,15 @@ impl<S> Line<'_, S> {
             let mut scratch = self.shared.scratch.borrow_mut();
             let room = most.min(scratch.len());
             let Some(buffer) = scratch.get_mut(..room) else { return Poll::Ready(Err(Unread::Gone)) };
-            match self.stream.get_ref().read(buffer) {
+            match rustix::io::read(self.stream.get_ref(), &mut *buffer) {
                 Ok(length) => {
                     if length < room {
                         self.stream.drained();
                     }
                     return Poll::Ready(Ok(take(buffer.get(..length).unwrap_or_default())));
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock) => self.stream.drained(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.stream.drained(),
                 Err(_) => return Poll::Ready(Err(Unread::Gone)),
             }
         }
@@ -138,7 +142,7 @@ impl<S> Line<'_, S> {
             if self.stream.is_ending() && !asked {
                 asked = true;
                 // What cannot be sent now says nothing; the kernel will tell of a reset all the same.
-                _ = self.stream.get_ref().write(CONTINUE);
+                _ = rustix::io::write(self.stream.get_ref(), CONTINUE);
             }
             self.stream.poll_broken(cx).map(|()| None)
         })
@@ -149,7 +153,7 @@ impl<S> Line<'_, S> {
     ///
     /// Source: RFC 9112 §9.6.
     pub async fn linger(&self) {
-        if self.stream.get_ref().shutdown(Shutdown::Write).is_ok() && !self.shared.stopping.get() {
+        if rustix::net::shutdown(self.stream.get_ref(), Shutdown::Write).is_ok() && !self.shared.stopping.get() {
             self.deadline.rest(LINGER_SECS);
             while matches!(self.read(READ_BYTES, <[u8]>::len).await, Ok(length) if length > 0) {}
         }

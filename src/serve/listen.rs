@@ -1,9 +1,12 @@
 //! Listening sockets → connections, never more than there are seats for.
 
 use std::cell::RefCell;
+use std::fmt::{self, Display};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use async_io::Timer;
@@ -16,39 +19,124 @@ use super::reactor::{Reactor, Watched};
 use crate::api::Fault;
 use crate::config::Bind;
 use crate::limits::{ACCEPT_REST, BACKLOG, CONNECTIONS_REFUSED, DESCRIPTORS_RESERVED, SOCKET_BYTES};
+use crate::tool::kernel;
 
-/// Opens one listening socket. Port 0 lets the kernel choose.
-///
-/// # Errors
-/// What the kernel said: address in use, not available, not permitted.
-pub fn open_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    // Accepted sockets inherit these. Without them the kernel lets each buffer grow to megabytes, which is memory too.
-    sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES)?;
-    sockopt::set_socket_send_buffer_size(&socket, SOCKET_BYTES)?;
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
+/// Which door a connection came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// One that anybody on its network may knock at.
+    Open,
+    /// The Unix socket that only Tailscale Serve comes to.
+    Serve,
+    /// One that is bound to the tailnet's interface.
+    Tailnet,
 }
 
-/// Opens the listeners that `bind` asks for. Loopback is 127.0.0.1, and ::1 where the machine has it.
+/// Listeners that come and go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Those that the configuration names; open from start to end.
+    Base,
+    /// Those on the tailnet's interface.
+    Tailnet,
+}
+
+/// Listeners that take the place of those of their group.
+pub type Move = (Group, Vec<Listener>);
+
+/// Where a connection comes from, as the kernel says.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The peer's address, never IPv4-mapped; unspecified for a Unix socket.
+    pub from: SocketAddr,
+    /// The door.
+    pub door: Door,
+}
+
+impl Arrival {
+    /// The peer's address.
+    pub fn peer(self) -> IpAddr {
+        self.from.ip()
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket, non-blocking.
+    pub socket: OwnedFd,
+    /// Where it listens.
+    pub address: Address,
+    /// What it means to have come in here.
+    pub door: Door,
+}
+
+/// Where a listener is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// The address, of one that has one.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        if let Address::Tcp(address) = self { Some(*address) } else { None }
+    }
+}
+
+impl Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Listener {
+    /// Opens one listening socket; on `device` only, when one is named. Port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// What the kernel said: address in use, not available, not permitted.
+    pub fn open(address: SocketAddr, device: Option<&str>) -> io::Result<Listener> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        // Accepted sockets inherit these. Without them the kernel lets each buffer grow to megabytes, which is memory too.
+        sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES)?;
+        sockopt::set_socket_send_buffer_size(&socket, SOCKET_BYTES)?;
+        if let Some(device) = device {
+            kernel::bind_to_device(socket.as_fd(), device)?;
+        }
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        let bound = rustix::net::getsockname(&socket)?.try_into().unwrap_or(address);
+        let door = if device.is_some() { Door::Tailnet } else { Door::Open };
+        Ok(Listener { socket, address: Address::Tcp(bound), door })
+    }
+}
+
+/// Opens the listeners that `bind` asks for from the start. Loopback is 127.0.0.1, and ::1 where the machine has it.
 ///
 /// # Errors
 /// One sentence that names the fix.
-pub fn open(bind: Bind, port: u16) -> Result<Vec<TcpListener>, String> {
+pub fn open(bind: Bind, port: u16) -> Result<Vec<Listener>, String> {
     let first = match bind {
         Bind::Custom(address) => address,
         Bind::Lan => Ipv4Addr::UNSPECIFIED,
-        // `tailnet` was refused before; what it falls back to is never wider than this machine.
+        // In a container its own network is all there is, and loopback would reach nobody.
+        Bind::Auto if contained() => Ipv4Addr::UNSPECIFIED,
+        // The tailnet's own listeners come when its interface does.
         Bind::Auto | Bind::Loopback | Bind::Tailnet => Ipv4Addr::LOCALHOST,
     };
-    let listen = |address: IpAddr, port: u16| open_one(SocketAddr::new(address, port));
+    let listen = |address: IpAddr, port: u16| Listener::open(SocketAddr::new(address, port), None);
     let listener = listen(first.into(), port).map_err(|error| {
         let fix = match error.kind() {
             io::ErrorKind::AddrInUse => {
@@ -62,7 +150,7 @@ pub fn open(bind: Bind, port: u16) -> Result<Vec<TcpListener>, String> {
         };
         format!("{first}:{port}: {error}: {fix}")
     })?;
-    let port = listener.local_addr().map_or(port, |address| address.port());
+    let port = listener.address.tcp().map_or(port, |address| address.port());
     let mut listeners = vec![listener];
     if first == Ipv4Addr::LOCALHOST {
         match listen(Ipv6Addr::LOCALHOST.into(), port) {
@@ -73,9 +161,17 @@ pub fn open(bind: Bind, port: u16) -> Result<Vec<TcpListener>, String> {
     Ok(listeners)
 }
 
-/// Where they listen.
-pub fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+/// Whether this is the inside of a container. Source: contract http.md §2.9.
+fn contained() -> bool {
+    let marks = ["/.dockerenv", "/run/.containerenv", "/var/run/.containerenv"];
+    let words = ["docker", "containerd", "kubepods", "lxc"];
+    marks.into_iter().any(|mark| Path::new(mark).exists())
+        || std::fs::read_to_string("/proc/1/cgroup").is_ok_and(|text| words.into_iter().any(|word| text.contains(word)))
+}
+
+/// The addresses they listen on.
+pub fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.address.tcp()).collect()
 }
 
 /// How many connections fit below the process's limit on open files.
@@ -156,7 +252,8 @@ fn household(peer: IpAddr) -> IpAddr {
 
 /// Accepts connections for ever and gives each a task.
 pub async fn accept<S: Service>(
-    listener: Watched<TcpListener>,
+    listener: Watched<OwnedFd>,
+    door: Door,
     reactor: Rc<Reactor>,
     shared: Rc<Shared<S>>,
     seats: Rc<Seats>,
@@ -166,7 +263,7 @@ pub async fn accept<S: Service>(
     let mut exhausted = false;
     loop {
         poll_fn(|cx| listener.poll_readable(cx)).await;
-        let (stream, peer) = match take(listener.get_ref(), &reactor) {
+        let (stream, from) = match take(listener.get_ref(), door, &reactor) {
             Ok(taken) => taken,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 listener.drained();
@@ -184,21 +281,21 @@ pub async fn accept<S: Service>(
         };
         exhausted = false;
         let shared = Rc::clone(&shared);
-        match seats.take(peer) {
+        match seats.take(from.peer()) {
             Ok(seat) => {
                 let task = async move {
-                    http::serve(shared, stream, peer).await;
+                    http::serve(shared, stream, from).await;
                     drop(seat);
                 };
                 executor.spawn(task).detach();
             }
             Err(fault) => {
                 let answer = fault.answer();
-                shared.service.note(&answer, peer);
+                shared.service.note(&answer, from.peer());
                 if Rc::strong_count(&refused) <= CONNECTIONS_REFUSED {
                     let guard = Rc::clone(&refused);
                     let task: Job = Box::pin(async move {
-                        http::turn_away(shared, stream, peer, answer).await;
+                        http::turn_away(shared, stream, from, answer).await;
                         drop(guard);
                     });
                     executor.spawn(task).detach();
@@ -209,16 +306,17 @@ pub async fn accept<S: Service>(
 }
 
 /// Takes one connection from the kernel's queue.
-fn take(listener: &TcpListener, reactor: &Rc<Reactor>) -> io::Result<(Watched<TcpStream>, IpAddr)> {
+fn take(listener: &OwnedFd, door: Door, reactor: &Rc<Reactor>) -> io::Result<(Watched<OwnedFd>, Arrival)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (socket, address) = rustix::net::acceptfrom_with(listener, flags)?;
-    let peer =
-        address.and_then(|address| SocketAddr::try_from(address).ok()).map(|address| address.ip().to_canonical());
-    let stream = TcpStream::from(socket);
-    // A peer that is already gone has no address: it reads as broken at once.
-    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    _ = stream.set_nodelay(true);
-    Ok((reactor.watch(stream)?, peer))
+    let (stream, address) = rustix::net::acceptfrom_with(listener, flags)?;
+    let from = address.and_then(|address| SocketAddr::try_from(address).ok());
+    // A peer that is already gone has no address: it reads as broken at once. Nor has one at a Unix socket.
+    let from = from.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+    if door != Door::Serve {
+        _ = sockopt::set_tcp_nodelay(&stream, true);
+    }
+    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+    Ok((reactor.watch(stream)?, Arrival { from, door }))
 }
 
 /// Whether an error of accept(2) is about one connection, not about this process. Source: accept(2), "Error handling".

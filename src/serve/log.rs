@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use log::{Level, LevelFilter};
 
+use crate::gate::tailnet::{Caller, Tailnet};
 use crate::limits::{LOG_LINE_BYTES, LOG_VALUE_BYTES};
 use crate::wire::reply::http_date;
 
@@ -33,6 +34,20 @@ impl Display for Shown<'_> {
             }
         }
         f.write_char('"')
+    }
+}
+
+/// A caller in a log line: its address and, where the tailnet knows it, its name.
+pub struct Named<'a>(pub &'a Caller);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.addr)?;
+        match &self.0.tailnet {
+            Tailnet::Known(who) => write!(f, " who={} node={}", Shown(&who.name()), Shown(&who.node)),
+            Tailnet::Outside => Ok(()),
+            Tailnet::Unknown => f.write_str(" who=unknown"),
+        }
     }
 }
 

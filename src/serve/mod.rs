@@ -18,7 +18,6 @@ mod report;
 pub mod socket;
 mod visitor;
 
-use std::net::TcpListener;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,7 +29,7 @@ use smol::{LocalExecutor, Task, future, stream::StreamExt};
 
 use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
 use http::{Bounds, Service, Shared};
-use listen::Seats;
+use listen::{Group, Listener, Seats};
 use reactor::Reactor;
 
 /// The wall clock since 1970, zero before. For display only: every decision is taken on the monotonic clock.
@@ -68,7 +67,7 @@ pub fn run<S: Service>(
     service: S,
     bounds: Bounds,
     crowd: Crowd,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     ready: impl FnOnce() + 'static,
     hangup: impl Fn(&S) + 'static,
 ) -> std::io::Result<()> {
@@ -81,26 +80,28 @@ pub fn run<S: Service>(
     let accept = {
         let (reactor, shared, seats, executor) =
             (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
-        move |listeners: Vec<TcpListener>| -> std::io::Result<Vec<Task<()>>> {
+        move |listeners: Vec<Listener>| -> std::io::Result<Vec<Task<()>>> {
             let mut tasks = Vec::new();
             for listener in listeners {
-                let listener = reactor.watch(listener)?;
+                let Listener { socket, door, .. } = listener;
+                let listener = reactor.watch(socket)?;
                 let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
-                let job: Job = Box::pin(listen::accept(listener, reactor, shared, seats, Rc::clone(&executor)));
+                let job: Job = Box::pin(listen::accept(listener, door, reactor, shared, seats, Rc::clone(&executor)));
                 tasks.push(executor.spawn(job));
             }
             Ok(tasks)
         }
     };
-    let mut accepting = accept(listeners)?;
+    let (mut base, mut tailnet) = (accept(listeners)?, Vec::new());
     let moves = shared.service.moves();
     // Holds the listeners' tasks; dropped with them when the gateway stops.
     let listening: Job = Box::pin(async move {
         loop {
-            let Ok(listeners) = moves.recv().await else { return std::future::pending().await };
+            let Ok((group, listeners)) = moves.recv().await else { return std::future::pending().await };
+            let accepting = if group == Group::Base { &mut base } else { &mut tailnet };
             match accept(listeners) {
                 // The old listeners close; their connections stay.
-                Ok(tasks) => accepting = tasks,
+                Ok(tasks) => *accepting = tasks,
                 Err(error) => ::log::error!("move_failed listeners={} error=\"{error}\"", accepting.len()),
             }
         }

@@ -1,17 +1,15 @@
 //! What a reload puts in force, and what the gateway remembers of the last one.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::listen::Listener;
 use crate::api::Settings;
 use crate::config::{Bind, Limits};
 use crate::gate::Rules;
 use crate::limits::RELOAD_FINDINGS;
 use crate::tool::{self, Declared, Targets};
-
-/// Sockets that listen.
-pub type Listeners = Vec<TcpListener>;
 
 /// Everything a configuration decides that can change while the gateway runs. It is checked, and taken as a whole.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub struct Regime {
     /// Keys whose new value needs a restart.
     pub held: Vec<&'static str>,
     /// Listeners that take the place of those in use; empty = they stay.
-    pub listeners: Listeners,
+    pub listeners: Vec<Listener>,
 }
 
 /// What lends the gateway its view of files and flags. Called on the loop, so nothing here may wait.

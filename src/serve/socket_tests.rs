@@ -12,6 +12,7 @@ use crate::limits::{SOCKET_CALLS, SOCKET_EVENTS_BYTES, SOCKET_PINGS_UNANSWERED, 
 use crate::serve::gateway::Gateway;
 use crate::serve::http::{Bounds, Opened};
 use crate::serve::hub::{Hub, Urgency};
+use crate::serve::listen::{Arrival, Door};
 use crate::serve::reactor::Reactor;
 use crate::serve::reload::{Hands, Places, Regime};
 use crate::serve::visitor::Visitor;
@@ -68,7 +69,9 @@ fn connect() -> Vec<u8> {
 /// A socket of that gateway without a connection, and the pool that its frames are counted in.
 fn visitor(gateway: &Rc<Gateway>, pool: &Rc<Pool>) -> (Visitor, Rc<Pipe>) {
     let head = Head::parse(UPGRADE.into()).expect("a head");
-    let Opened::Upgrade { knock, .. } = gateway.open(&head, Framing::Length(0), PEER) else { panic!("no upgrade") };
+    let Opened::Upgrade { knock, .. } = gateway.open(&head, Framing::Length(0), &PEER.into()) else {
+        panic!("no upgrade")
+    };
     let pipe = Pipe::new(pool.lease(), SOCKET_QUEUE_BYTES);
     (gateway.talk(knock, &pipe), pipe)
 }
@@ -202,7 +205,8 @@ fn served(write: Duration) -> (Rc<Reactor>, Rc<Shared<Rc<Gateway>>>, impl Future
     let own = listener.accept().expect("its other end").0;
     own.set_nonblocking(true).and_then(|()| peer.set_nonblocking(true)).expect("both do not wait");
     let reactor = Reactor::new().expect("a reactor");
-    let serving = crate::serve::http::serve(Rc::clone(&shared), reactor.watch(own).expect("watched"), PEER);
+    let from = Arrival { from: (PEER, 0).into(), door: Door::Open };
+    let serving = crate::serve::http::serve(Rc::clone(&shared), reactor.watch(own.into()).expect("watched"), from);
     (reactor, shared, serving, peer)
 }
 

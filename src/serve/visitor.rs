@@ -1,7 +1,6 @@
 //! One peer's conversation with the gateway: hands what came to `api`, and carries out what it decides.
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,13 +9,14 @@ use log::Level;
 use super::gateway::{Gateway, Running};
 use super::hub::{Guest, Urgency};
 use super::listen::Seat;
-use super::log::Shown;
+use super::log::{Named, Shown};
 use super::socket::{Pipe, Talk, Work};
 use crate::api::replay::Name;
 use crate::api::socket::facts::Facts;
 use crate::api::socket::{self, Act, Scene, roll};
 use crate::api::{Claims, Fault, Note};
 use crate::gate::Permit;
+use crate::gate::tailnet::Caller;
 use crate::limits::{RETRY_SECS, SOCKET_CALLS, SOCKET_EVENTS_BYTES};
 use crate::tool::{Checked, Progress};
 use crate::wire::frame::{self, Opcode};
@@ -27,7 +27,7 @@ pub struct Knock {
     /// What the caller claims.
     pub claims: Claims<'static>,
     /// Who it is.
-    pub peer: IpAddr,
+    pub caller: Caller,
     /// Its place among those whose handshake is not over.
     pub seat: Seat,
 }
@@ -36,7 +36,7 @@ pub struct Knock {
 pub struct Visitor {
     gateway: Rc<Gateway>,
     pipe: Rc<Pipe>,
-    peer: IpAddr,
+    caller: Caller,
     talk: RefCell<socket::Talk>,
     seat: RefCell<Option<Seat>>,
     guest: RefCell<Option<Rc<Guest>>>,
@@ -47,14 +47,14 @@ pub struct Visitor {
 impl Visitor {
     /// Begins with the challenge.
     pub fn new(gateway: &Rc<Gateway>, knock: Box<Knock>, pipe: &Rc<Pipe>) -> Visitor {
-        let Knock { claims, peer, seat } = *knock;
+        let Knock { claims, caller, seat } = *knock;
         let mut talk = socket::Talk::new(claims, super::random(), super::random());
         let challenge = talk.challenge(gateway.wall_ms());
         gateway.hub.wait(pipe);
         let visitor = Visitor {
             gateway: Rc::clone(gateway),
             pipe: Rc::clone(pipe),
-            peer,
+            caller,
             talk: RefCell::new(talk),
             seat: RefCell::new(Some(seat)),
             guest: RefCell::default(),
@@ -93,7 +93,7 @@ impl Visitor {
             Level::Info,
             format_args!(
                 "socket_open peer={} client={} mode={} protocol={} connection={}",
-                self.peer,
+                Named(&self.caller),
                 Shown(entry.text("host")),
                 Shown(entry.text("mode")),
                 member.protocol,
@@ -119,14 +119,14 @@ impl Visitor {
             self.say(&socket::told(&id, &tool, Err(busy)), message);
             return None;
         };
-        let (gateway, pipe, peer) = (Rc::clone(&self.gateway), Rc::clone(&self.pipe), self.peer);
+        let (gateway, pipe, caller) = (Rc::clone(&self.gateway), Rc::clone(&self.pipe), self.caller.clone());
         let tells = checked.tool.tells();
         let session = permit.session().key.clone();
         if tells {
             checked.progress = Some(self.progress(&id, &session, &tool));
         }
         Some(Box::pin(async move {
-            let outcome = gateway.call(permit, checked, name, peer).await;
+            let outcome = gateway.call(permit, checked, name, &caller).await;
             drop(running);
             if tells {
                 let good = matches!(&outcome, Ok(outcome) if outcome.good());
@@ -134,7 +134,7 @@ impl Visitor {
                 pipe.send(Opcode::Text, socket::tool_event(&session, &id, &tool, &end).as_bytes());
             }
             if let Err(fault) = &outcome {
-                gateway.note(&fault.clone().answer().note, None, peer);
+                gateway.note(&fault.clone().answer().note, None, caller.addr);
             }
             let said = |outcome| pipe.send(Opcode::Text, socket::told(&id, &tool, outcome).as_bytes());
             if !said(outcome) && !said(Err(Fault::AnswersFull)) {
@@ -161,7 +161,7 @@ impl Visitor {
     }
 
     fn note(&self, note: &Note) {
-        self.gateway.note(note, None, self.peer);
+        self.gateway.note(note, None, self.caller.addr);
     }
 }
 

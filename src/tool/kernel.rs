@@ -29,6 +29,8 @@
 //! - The stack has [`CHILD_STACK_BYTES`], several times what these calls take, and is 16-aligned, as every ABI asks. The
 //!   next child takes the same: nobody is on it any more when the sleeping thread goes on.
 //!
+//! **setsockopt(2)** with `SO_BINDTODEVICE` only reads the name that it is given with its length.
+//!
 //! **close_range(2)** with `CLOSE_RANGE_CLOEXEC`, and fcntl(2) with `F_SETFD`, only mark descriptors to be closed at
 //! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours. **rt_sigaction(2)**
 //! without a new disposition only tells the present one, in at most half the room that it is given.
@@ -38,7 +40,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
 use std::ptr;
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid, WaitOptions};
@@ -54,6 +56,21 @@ pub(super) fn synchronized() -> Option<bool> {
     // SAFETY: see the head of this file.
     let state = unsafe { libc::adjtimex(&mut timex) };
     if state < 0 { None } else { Some(timex.status & libc::STA_UNSYNC == 0) }
+}
+
+/// Lets a socket hear and speak on one network interface only.
+///
+/// # Errors
+/// When there is no such interface, or the kernel wants a privilege for this (before Linux 5.7: CAP_NET_RAW).
+///
+/// Source: socket(7), `SO_BINDTODEVICE`.
+pub fn bind_to_device(socket: BorrowedFd<'_>, interface: &str) -> std::io::Result<()> {
+    let length = libc::socklen_t::try_from(interface.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: see the head of this file.
+    let state = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_ptr().cast(), length)
+    };
+    if state == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// The first descriptor that is not standard input, output or error.

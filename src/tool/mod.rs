@@ -34,7 +34,7 @@ mod gpio;
 mod home;
 mod host;
 mod ioctl;
-mod kernel;
+pub mod kernel;
 pub mod lane;
 mod leases;
 mod ledger;

@@ -4,8 +4,9 @@
 //!
 //! `cargo run --release --example echo -- --port 0` prints `listening on http://127.0.0.1:PORT`.
 
+use std::future::Future;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,11 +14,13 @@ use std::time::Duration;
 use argh::FromArgs;
 use smol::channel::Receiver;
 use toolgate::api::{self, Answer, Note};
+use toolgate::gate::tailnet::Caller;
 use toolgate::limits;
 use toolgate::serve::deadline::Deadlines;
 use toolgate::serve::http::{Body, Bounds, Opened, Service};
+use toolgate::serve::listen::{self, Arrival, Listener, Move};
 use toolgate::serve::socket::{Pipe, Talk, Work};
-use toolgate::serve::{self, Crowd, listen};
+use toolgate::serve::{self, Crowd};
 use toolgate::wire::body::Framing;
 use toolgate::wire::frame::Opcode;
 use toolgate::wire::head::Head;
@@ -78,7 +81,11 @@ impl Service for Handler {
     type Knock = ();
     type Talk = Parrot;
 
-    fn open(&self, head: &Head, _: Framing, _: IpAddr) -> Opened<(), ()> {
+    fn meet(&self, _: &Head, from: Arrival) -> impl Future<Output = Caller> {
+        std::future::ready(from.peer().into())
+    }
+
+    fn open(&self, head: &Head, _: Framing, _: &Caller) -> Opened<(), ()> {
         if upgrade::asked(head) {
             return match upgrade::check(head) {
                 Ok(accept) => Opened::Upgrade { reply: accept.answer(), knock: () },
@@ -96,7 +103,7 @@ impl Service for Handler {
         Parrot(Rc::clone(pipe))
     }
 
-    async fn answer(&self, _: (), body: Body, _: IpAddr) -> Answer {
+    async fn answer(&self, _: (), body: Body, _: Caller) -> Answer {
         Answer { reply: Reply::json(200, body.content), note: Note::default() }
     }
 
@@ -110,7 +117,7 @@ impl Service for Handler {
 
     fn stop(&self) {}
 
-    fn moves(&self) -> Receiver<Vec<TcpListener>> {
+    fn moves(&self) -> Receiver<Move> {
         smol::channel::bounded(1).1
     }
 
@@ -138,8 +145,8 @@ fn main() -> ExitCode {
     };
     let crowd = Crowd { most: echo.connections, most_per_peer: echo.connections };
     let run = || {
-        let listener = listen::open_one(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), echo.port))?;
-        let address = listener.local_addr()?;
+        let listener = Listener::open(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), echo.port), None)?;
+        let address = listener.address.to_string();
         let ready = move || {
             let mut out = std::io::stdout().lock();
             _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());

@@ -38,12 +38,12 @@ pub fn claims(gate: &RefCell<Gate>, peer: &str, fields: &str) -> Result<Claims<'
     let text = format!("GET / HTTP/1.1\r\nHost: pi\r\n{fields}\r\n");
     let head = Head::parse(text.into_bytes()).expect("a head");
     let settings = Settings { user_field: Some("x-user".into()), ..Settings::default() };
-    let peer: IpAddr = peer.parse().expect("an address");
+    let caller = peer.parse::<IpAddr>().expect("an address").into();
     let scene = crate::api::Scene {
         gate: &mut gate.borrow_mut(),
         settings: &settings,
         vitals: &crate::api::Vitals::default,
-        peer,
+        caller: &caller,
         now: Instant::now(),
     };
     crate::api::upgrade(&head, scene).map_err(|answer| answer.reply.status)

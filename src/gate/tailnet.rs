@@ -1,0 +1,56 @@
+//! Who a caller on the tailnet is, as tailscaled says. Pure.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A node of the tailnet, as LocalAPI's whois tells of it. Source: edge.md §4 item 4.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Who {
+    /// The node's name, such as `phone.example.ts.net`; without a trailing dot.
+    pub node: Box<str>,
+    /// The person it belongs to; `None` for a tagged node, which belongs to nobody.
+    pub login: Option<Box<str>>,
+    /// Its tags, such as `tag:home`.
+    pub tags: Vec<Box<str>>,
+    /// The app capabilities that the tailnet's policy grants it here, and the tools that their values name.
+    pub capabilities: Vec<(Box<str>, Vec<Box<str>>)>,
+}
+
+impl Who {
+    /// The person's login; of a tagged node its tags, joined with commas.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.login {
+            Some(login) => Cow::Borrowed(login),
+            None => Cow::Owned(self.tags.join(",")),
+        }
+    }
+}
+
+/// Whether a caller comes over the tailnet, and what is known of it then.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Tailnet {
+    /// It comes another way: from this machine or its network.
+    #[default]
+    Outside,
+    /// It may come over the tailnet, but nobody says who it is.
+    Unknown,
+    /// It comes over the tailnet and is known.
+    Known(Rc<Who>),
+}
+
+/// Where a request comes from, as far as the kernel and tailscaled say. No word of it is the caller's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The address; never IPv4-mapped. Of a request that Tailscale Serve passes on, the address that was looked up.
+    pub addr: IpAddr,
+    /// What the tailnet knows of it.
+    pub tailnet: Tailnet,
+}
+
+impl From<IpAddr> for Caller {
+    /// A caller of which nothing more is known than its address.
+    fn from(addr: IpAddr) -> Caller {
+        Caller { addr, tailnet: Tailnet::Outside }
+    }
+}
