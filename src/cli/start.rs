@@ -1,6 +1,7 @@
 //! `toolgate run`: settings → listeners and a gateway.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::limits::PORT_DEFAULT;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
 use crate::serve::reload::{Fixed, Hands, Listeners, Places, Regime};
-use crate::serve::{self, Crowd, files, listen};
+use crate::serve::{self, Crowd, files, listen, notify};
 use crate::tool::{self, Declared, Host};
 
 /// Runs the gateway until it is told to stop.
@@ -64,6 +65,7 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
             log::info!("listen address={address}");
             say(&format!("listening on http://{address}\n"));
         }
+        notify::ready(&places(&addresses));
     };
     // What a reload finds wrong is in the log by then.
     let hangup = |gateway: &Rc<Gateway>| _ = gateway.reload("SIGHUP");
@@ -75,6 +77,12 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
             exit::FAILED
         }
     }
+}
+
+/// Where the gateway listens, for people.
+fn places(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    ["listening on ", &texts.join(", ")].concat()
 }
 
 /// The port in force.
@@ -169,6 +177,7 @@ impl Standing {
                 for address in &fixed.addresses {
                     log::info!("listen address={address}");
                 }
+                notify::status(&places(&fixed.addresses));
                 listeners
             }
             Err(text) => {
