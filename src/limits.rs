@@ -118,6 +118,8 @@ pub const DRAIN_BYTES_MAX: u64 = 4 * MIB as u64;
 pub const SHUTDOWN_SECS: Duration = Duration::from_secs(5);
 /// How often the end of calls in flight is looked for while stopping.
 pub const SHUTDOWN_STEP: Duration = Duration::from_millis(20);
+/// What one word to the service manager may take at most, and the least time between two signs of life.
+pub const NOTIFY_STEP: Duration = Duration::from_millis(50);
 /// How long accepting rests when the kernel has no descriptor or memory left.
 pub const ACCEPT_REST: Duration = Duration::from_millis(250);
 /// Warnings and errors that `toolgate status` shows.

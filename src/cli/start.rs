@@ -1,6 +1,7 @@
 //! `toolgate run`: settings → listeners and a gateway.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
 use crate::serve::listen::Listener;
 use crate::serve::reload::{Fixed, Hands, Places, Regime};
-use crate::serve::{self, Crowd, files, listen};
+use crate::serve::{self, Crowd, files, listen, notify};
 use crate::tool::{self, Declared, Host};
 
 /// Runs the gateway until it is told to stop.
@@ -65,6 +66,7 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
             log::info!("listen address={address}");
             say(&format!("listening on http://{address}\n"));
         }
+        notify::ready(&places(&addresses));
     };
     // What a reload finds wrong is in the log by then.
     let hangup = |gateway: &Rc<Gateway>| _ = gateway.reload("SIGHUP");
@@ -76,6 +78,12 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
             exit::FAILED
         }
     }
+}
+
+/// Where the gateway listens, for people.
+fn places(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    ["listening on ", &texts.join(", ")].concat()
 }
 
 /// The port in force.
@@ -170,6 +178,7 @@ impl Standing {
                 for address in &fixed.addresses {
                     log::info!("listen address={address}");
                 }
+                notify::status(&places(&fixed.addresses));
                 listeners
             }
             Err(text) => {

@@ -18,6 +18,7 @@ use super::http::{Body, Opened, Service};
 use super::hub::{Hub, Urgency};
 use super::listen::{self, Arrival, Group, Move, Seats};
 use super::log::{Named, Shown};
+use super::notify;
 use super::pulse::Monitor;
 use super::reload::{Hands, Last, Places, Regime};
 use super::report::{self, Report, Traffic};
@@ -119,7 +120,8 @@ impl Gateway {
     /// Every reason why nothing changed. They are logged and remembered too.
     pub fn reload(&self, by: &'static str) -> Result<Reloaded, Vec<String>> {
         let began = Instant::now();
-        match (self.reload)() {
+        notify::reloading();
+        let done = match (self.reload)() {
             Ok(regime) => {
                 let held = regime.held.clone();
                 self.put(regime);
@@ -140,7 +142,9 @@ impl Gateway {
                 *self.last_reload.borrow_mut() = Some(Last::now(by, &findings, &[]));
                 Err(findings)
             }
-        }
+        };
+        notify::reloaded(done.as_ref().map_or_else(Vec::len, |_| 0));
+        done
     }
 
     /// Puts a regime in force. Nothing is waited for in here, so every call sees the old one or the new one. Calls that

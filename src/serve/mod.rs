@@ -10,6 +10,7 @@ mod hub;
 mod line;
 pub mod listen;
 pub mod log;
+pub mod notify;
 pub mod pool;
 pub mod pulse;
 pub mod reactor;
@@ -110,6 +111,9 @@ pub fn run<S: Service>(
     reactor::enter(&reactor, &shared.deadlines);
     let live: Job = Box::pin(shared.service.live());
     executor.spawn(live).detach();
+    if let Some(pulse) = notify::watchdog(&shared.deadlines) {
+        executor.spawn(pulse).detach();
+    }
     let at_work = Rc::clone(&shared);
     // A task of its own: what is given to `run` is polled at every turn of the loop, and looking for signals costs a
     // system call.
@@ -117,6 +121,7 @@ pub fn run<S: Service>(
         ready();
         let signal = next(&mut signals, || hangup(&shared.service)).await;
         ::log::info!("stop signal={} connections={}", name(signal), seats.taken());
+        notify::stopping();
         // Listeners close first, so that whoever comes now goes elsewhere.
         drop(listening);
         finish(&shared, &seats, &mut signals).await;

@@ -9,6 +9,7 @@ mod frames;
 mod golden;
 mod heads;
 mod life;
+mod notify;
 mod policy;
 mod reach;
 mod readme;
