@@ -63,7 +63,7 @@ pub struct Run {
     /// port to listen on; 0 = any (default: configuration, else 18789)
     #[argh(option, arg_name = "n")]
     pub port: Option<u16>,
-    /// addresses to listen on: loopback, lan, custom, auto (default: configuration, else loopback)
+    /// addresses to listen on: loopback, tailnet, lan, custom, auto (default: configuration, else loopback)
     #[argh(option, arg_name = "word")]
     pub bind: Option<String>,
     /// authentication: token, password, trusted-proxy, none (default: configuration, else token)

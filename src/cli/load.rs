@@ -199,9 +199,6 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     for finding in config::refusals(&loaded.config, mode, bind) {
         wrong.push(finding.to_string());
     }
-    if bind == Bind::Tailnet {
-        wrong.push("gateway.bind: tailnet is not served by this version; bind loopback and let `tailscale serve` reach it, or bind custom".into());
-    }
     let (mut token, mut kept) = (own_token.or(other_token), false);
     if mode == Mode::Token && token.is_none() && wrong.is_empty() {
         token = kept_token(globals).unwrap_or_else(|text| {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::keys::{self, Default, Key, Kind};
 use super::node::{Node, element, made_of, member, quoted};
-use super::{Bind, Config, Findings, Gateway, Limits, Tailscale, bind, declare, device, mode, policy, secrets};
+use super::{
+    Bind, Config, Findings, Gateway, Limits, Tailscale, bind, declare, device, mode, policy, secrets, tailnet,
+};
 use crate::gate::Rules;
 use crate::gate::auth::{Auth, Mode};
 use crate::gate::peer::{Names, Net};
@@ -18,11 +20,12 @@ pub(super) const TOKEN: &str = "!#$%&'*+-.^_`|~";
 pub(super) fn config(root: &Node, kept: &[String], findings: &mut Findings) -> Config {
     let gateway = gateway(root, kept, findings);
     let auth = auth(root, &gateway, findings);
+    let tailnet = tailnet::rules(&At::root(root).key("gateway").key("auth").key("tailnet"), findings);
     let names = names(root, findings);
     let policy = policy::policy(root, findings);
     let (targets, mut secrets) = device::targets(root, kept, findings);
     let declared = declare::tools(root, kept, &mut secrets, findings);
-    Config { gateway, rules: Rules { auth, names, policy }, declared, targets, secrets }
+    Config { gateway, rules: Rules { auth, tailnet, names, policy }, declared, targets, secrets }
 }
 
 /// A place in the document, whether or not anything stands there.
@@ -198,6 +201,7 @@ fn gateway(root: &Node, kept: &[String], findings: &mut Findings) -> Gateway {
         required_headers,
         hsts: hsts(&at.key("http").key("securityHeaders").key("strictTransportSecurity"), findings),
         handshake_timeout_ms: number(root, "gateway.handshakeTimeoutMs"),
+        tailnet: tailnet::place(&at.key("tailnet"), findings),
         tailscale: match at.key("tailscale").word("mode") {
             Some("funnel") => Tailscale::Funnel,
             Some("serve") => Tailscale::Serve,

@@ -5,6 +5,7 @@
 
 pub use super::key::{Default, Key, Kind};
 use super::pack::{ROWS, Row};
+use super::tailnet;
 use crate::limits::*;
 
 /// The words of `gateway.auth.mode`, in the order of the contract.
@@ -91,6 +92,13 @@ pub(super) const SOURCE: &[Key] = &[
     text("gateway.auth.trustedProxy.requiredHeaders", Kind::Texts, "none", "Fields that must be present, not blank."),
     text("gateway.auth.trustedProxy.allowUsers", Kind::Texts, "any user", "The users let in; exact spelling."),
     text("gateway.auth.trustedProxy.allowLoopback", Kind::Bool, "false", "Whether the proxy may sit on loopback."),
+    key("gateway.auth.tailnet", Kind::Object, "What the tailnet's own word on a caller does."),
+    key("gateway.auth.tailnet.allow", Kind::Object, "Which tailnet peers may come at all; any match will do."),
+    text("gateway.auth.tailnet.allow.logins", Kind::Texts, "none", "People, as the tailnet names them."),
+    text("gateway.auth.tailnet.allow.tags", Kind::Texts, "none", "Tags of nodes, such as tag:home."),
+    text("gateway.auth.tailnet.allow.capabilities", Kind::Texts, "none", "App capabilities, as domain/name."),
+    text("gateway.auth.tailnet.identity", Kind::Bool, "false", "Whether peers on that list need no secret."),
+    key("gateway.auth.tailnet.capability", Kind::Text, "The app capability that names the tools a peer may call."),
     key("gateway.controlUi", Kind::Object, "Which browser origins are served."),
     text("gateway.controlUi.allowedOrigins", Kind::Texts, "none", "Origins as scheme://host[:port], or *."),
     text(
@@ -144,6 +152,16 @@ pub(super) const SOURCE: &[Key] = &[
         TOOL_RESULT_BYTES as u64,
         "Bytes of one tool's result.",
     ),
+    key("gateway.tailnet", Kind::Object, "Where the tailnet is, and who tells of its nodes."),
+    text("gateway.tailnet.interface", Kind::Text, "tailscale0", "The interface that bind tailnet listens on."),
+    text("gateway.tailnet.localApi", Kind::Text, tailnet::LOCAL_API, "The socket of tailscaled, absolute."),
+    text(
+        "gateway.tailnet.prefixes",
+        Kind::Texts,
+        "100.64.0.0/10, fd7a:115c:a1e0::/48",
+        "Where its nodes' addresses lie; a tailnet listener takes no others.",
+    ),
+    key("gateway.tailnet.serveSocket", Kind::Text, "A Unix socket for tailscale serve, absolute."),
     key("gateway.tailscale", Kind::Object, "How Tailscale publishes the gateway; started by the operator."),
     text(
         "gateway.tailscale.mode",

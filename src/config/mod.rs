@@ -19,6 +19,7 @@ mod policy;
 mod refuse;
 mod secrets;
 mod substitute;
+mod tailnet;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use lookup::{KeyInfo, redact, schema_lookup};
 pub use node::Node;
 pub use refuse::{Overrides, refusals, resolve_mode};
 pub use secrets::{SecretRef, sample};
+pub use tailnet::Tailnet;
 
 use crate::gate::Rules;
 use crate::gate::auth::Mode;
@@ -131,6 +133,8 @@ pub struct Gateway {
     pub hsts: Option<String>,
     /// Milliseconds from upgrade to a finished handshake.
     pub handshake_timeout_ms: u32,
+    /// Where the tailnet is.
+    pub tailnet: Tailnet,
     /// How Tailscale publishes the gateway.
     pub tailscale: Tailscale,
     /// Bounds on what is held at once.

@@ -27,7 +27,10 @@ pub(super) fn document(root: &Node, config: &Config, findings: &mut Findings) {
         findings.error("gateway.tls.enabled", message);
     }
     if config.gateway.tailscale != Tailscale::Off {
-        let message = "Tailscale is not started by this gateway; run tailscale serve or tailscale funnel yourself";
+        let message = match config.gateway.tailscale {
+            Tailscale::Funnel => "requests that come through Tailscale Funnel are refused; run tailscale serve instead",
+            _ => "Tailscale is not started by this gateway; run tailscale serve yourself",
+        };
         findings.warn("gateway.tailscale.mode", message);
         published(config.gateway.tailscale, config.gateway.bind, &mut findings.0);
     }
@@ -40,7 +43,16 @@ pub(super) fn document(root: &Node, config: &Config, findings: &mut Findings) {
             findings.error("hooks.token", "this is the gateway's own token; give hooks another one");
         }
     }
-    if config.gateway.auth_mode == Some(Mode::TrustedProxy) {
+    let mode = config.gateway.auth_mode;
+    if config.rules.tailnet.identity && matches!(mode, Some(Mode::None | Mode::TrustedProxy)) {
+        let message = "this takes the place of a secret only; with this gateway.auth.mode it does nothing";
+        findings.warn("gateway.auth.tailnet.identity", message);
+    }
+    if config.gateway.user_header.as_ref().is_some_and(|field| field.starts_with("tailscale-")) {
+        let message = "whoever reaches the port can send this field; use gateway.tailnet.serveSocket, where it counts";
+        findings.error("gateway.auth.trustedProxy.userHeader", message);
+    }
+    if mode == Some(Mode::TrustedProxy) {
         trusted_proxy(config, config.gateway.token.is_some(), &mut findings.0);
     }
 }
@@ -80,6 +92,11 @@ pub fn refusals(config: &Config, mode: Mode, bind: Bind) -> Vec<Finding> {
     if bind != Bind::Loopback && mode == Mode::None {
         let message = "mode none lets everybody in, so it is served on loopback only; set a token or bind loopback";
         found.push(finding(Level::Error, "gateway.bind", message));
+    }
+    if config.gateway.tailnet.serve_socket.is_some() && mode == Mode::None {
+        let message =
+            "mode none lets everybody in, so nothing is served to the tailnet; set a token or remove this key";
+        found.push(finding(Level::Error, "gateway.tailnet.serveSocket", message));
     }
     // What the document says by itself has been found by `read`.
     if bind != config.gateway.bind {

@@ -351,7 +351,7 @@ fn what_the_document_alone_forbids() {
     check(
         "{gateway: {bind: 'lan', tailscale: {mode: 'serve'}}}",
         &[
-            "gateway.tailscale.mode: Tailscale is not started by this gateway; run tailscale serve or tailscale funnel yourself",
+            "gateway.tailscale.mode: Tailscale is not started by this gateway; run tailscale serve yourself",
             "! gateway.bind: with gateway.tailscale.mode serve or funnel this must be loopback, or the proxy can be passed by",
         ],
     );
@@ -426,6 +426,9 @@ fn what_bind_and_mode_forbid_together() {
         check("{gateway: {tailscale: {mode: 'serve'}}}", Mode::Token, bind, &["gateway.bind"]);
     }
     check("{gateway: {tailscale: {mode: 'funnel'}}}", Mode::Token, Bind::Loopback, &["gateway.tailscale.mode"]);
+    let socket = "{gateway: {tailnet: {serveSocket: '/run/x'}}}";
+    check(socket, Mode::None, Bind::Loopback, &["gateway.tailnet.serveSocket"]);
+    check(socket, Mode::Token, Bind::Loopback, &[]);
     check("{gateway: {tailscale: {mode: 'funnel'}}}", Mode::Password, Bind::Loopback, &[]);
 }
 

@@ -82,6 +82,8 @@ pub struct Ask<'a> {
 pub struct Rules {
     /// Who may come in.
     pub auth: Auth,
+    /// What the tailnet's own word on a caller does.
+    pub tailnet: tailnet::Rules,
     /// Which hosts and origins are answered.
     pub names: Names,
     /// What they may do.

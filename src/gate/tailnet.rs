@@ -39,6 +39,35 @@ pub enum Tailnet {
     Known(Rc<Who>),
 }
 
+/// Which tailnet peers may come in; empty = any.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// Logins, lower-case.
+    pub logins: Vec<String>,
+    /// Tags, with `tag:`; exact spelling.
+    pub tags: Vec<String>,
+    /// App capabilities; exact spelling.
+    pub capabilities: Vec<String>,
+}
+
+impl Allow {
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.logins.is_empty() && self.tags.is_empty() && self.capabilities.is_empty()
+    }
+}
+
+/// What the tailnet's own word on a caller does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// Which of its peers may come in, with or without a secret.
+    pub allow: Allow,
+    /// Whether those that `allow` lists need no secret.
+    pub identity: bool,
+    /// The app capability whose values name the tools that a peer may call; `None` = any tool.
+    pub capability: Option<String>,
+}
+
 /// Where a request comes from, as far as the kernel and tailscaled say. No word of it is the caller's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {

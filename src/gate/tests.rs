@@ -45,7 +45,7 @@ fn names() -> Names {
 
 fn gate(auth: Auth) -> Gate {
     let policy = Policy { http_allow: vec!["gateway".into(), "cron".into(), "nodes".into()], ..Policy::default() };
-    Gate::new(Rules { auth, names: names(), policy })
+    Gate::new(Rules { auth, names: names(), policy, ..Rules::default() })
 }
 
 fn token_mode(rate: Option<Rule>) -> Auth {

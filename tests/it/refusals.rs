@@ -27,7 +27,7 @@ fn refuses(setup: Setup, name: &str, code: i32, sentences: &[&str]) {
 }
 
 /// The `gateway` section, and the sentences it is refused with. Source: contract http.md §2.2, §2.9.
-const GATEWAYS: [(&str, &[&str]); 33] = [
+const GATEWAYS: [(&str, &[&str]); 34] = [
     (
         "auth: { mode: 'password' }",
         &["gateway.auth.password: mode password needs a password; set this key or OPENCLAW_GATEWAY_PASSWORD"],
@@ -52,8 +52,12 @@ const GATEWAYS: [(&str, &[&str]); 33] = [
     ("bind: 'lan', auth: { mode: 'none' }", &[OPEN]),
     ("bind: 'auto', auth: { mode: 'none' }", &[OPEN]),
     ("bind: 'custom', customBindHost: '127.0.0.1', auth: { mode: 'none' }", &[OPEN]),
-    ("bind: 'tailnet', auth: { mode: 'none' }", &[OPEN, "gateway.bind: tailnet is not served by this version"]),
-    ("bind: 'tailnet'", &["gateway.bind: tailnet is not served by this version; bind loopback and let"]),
+    ("bind: 'tailnet', auth: { mode: 'none' }", &[OPEN]),
+    (
+        "tailnet: { serveSocket: '/run/toolgate/serve/toolgate.sock' }, auth: { mode: 'none' }",
+        &["gateway.tailnet.serveSocket: mode none lets everybody in, so nothing is served to the tailnet; set a token"],
+    ),
+    ("auth: { tailnet: { identity: true } }", &["gateway.auth.tailnet.identity: this lets peers in without a secret"]),
     ("bind: 'custom'", &["gateway.bind: bind custom needs gateway.customBindHost, an IPv4 address such as"]),
     ("bind: 'custom', customBindHost: '::1'", &[NO_IPV4, "gateway.bind: bind custom needs gateway.customBindHost"]),
     ("bind: 'custom', customBindHost: '010.0.0.1'", &[NO_IPV4, "gateway.bind: bind custom needs"]),
