@@ -219,6 +219,7 @@ fn denied(deny: Deny) -> Reply {
         Deny::CredentialMismatch | Deny::CredentialMissing | Deny::ProxyRefused => {
             error(401, kind::UNAUTHORIZED, "Unauthorized")
         }
+        Deny::FunnelRefused => error(403, kind::FORBIDDEN, "This gateway does not answer over Tailscale Funnel"),
         Deny::HostUnknown => error(
             421,
             kind::FORBIDDEN,
@@ -230,6 +231,8 @@ fn denied(deny: Deny) -> Reply {
             Reply { retry_after: Some(seconds), ..error(429, kind::RATE_LIMITED, text) }
         }
         Deny::ScopeMissing(scope) => error(403, kind::FORBIDDEN, &format!("missing scope: {scope}")),
+        // Which of the two it is tells what this machine knows of its tailnet.
+        Deny::TailnetForbidden | Deny::TailnetUnknown => error(403, kind::FORBIDDEN, "Not allowed from your address"),
     }
 }
 
@@ -238,7 +241,9 @@ fn refused(refusal: &Refusal, name: &str) -> Reply {
         Refusal::AgentConflict { agent, session } => {
             error(400, kind::INVALID, &format!("agent \"{agent}\" does not match session key agent \"{session}\""))
         }
-        Refusal::Unavailable(_) => error(404, kind::NOT_FOUND, &format!("Tool not available: {name}")),
+        Refusal::TailnetCapability | Refusal::Unavailable(_) => {
+            error(404, kind::NOT_FOUND, &format!("Tool not available: {name}"))
+        }
     }
 }
 

@@ -184,6 +184,7 @@ fn joined<'h>(head: &'h Head, field: &'h str) -> Option<Cow<'h, str>> {
 #[derive(Debug, Clone)]
 pub struct Claims<'h> {
     caller: Caller,
+    funnel: bool,
     host: Option<Cow<'h, str>>,
     credential: Option<Cow<'h, str>>,
     forwarded: bool,
@@ -202,6 +203,8 @@ impl<'h> Claims<'h> {
         let forwarding = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"];
         Claims {
             caller: caller.clone(),
+            // Whatever its value: Tailscale sets it, takes away what callers send, and only a caller's loss comes of it.
+            funnel: head.values("tailscale-funnel-request").next().is_some(),
             host: head.host().map(Cow::Borrowed),
             credential: bearer(head),
             forwarded: forwarding.iter().any(|field| present(field)),
@@ -220,6 +223,7 @@ impl<'h> Claims<'h> {
         Ask {
             peer: self.caller.addr,
             tailnet: &self.caller.tailnet,
+            funnel: self.funnel,
             forwarded: self.forwarded,
             hops: self.hops.as_deref(),
             real: self.real.as_deref(),
@@ -265,7 +269,8 @@ pub fn is_upgrade(head: &Head) -> bool {
     wire::upgrade::asked(head) && !matches!(head.path(), "/health" | "/healthz" | "/ready" | "/readyz" | "/startupz")
 }
 
-/// Judges a head that asks for a socket: host and origin. Who calls is asked later, by the first message.
+/// Judges a head that asks for a socket: its way, host and origin, and whether the tailnet's word lets it come. Who calls
+/// is asked later, by the first message.
 ///
 /// # Errors
 /// The answer for a caller who may not come to the door, or claims more than is kept until its first message.
@@ -274,7 +279,8 @@ pub fn is_upgrade(head: &Head) -> bool {
 pub fn upgrade(head: &Head, scene: Scene<'_>) -> Result<Claims<'static>, Box<Answer>> {
     let claims = Claims::of(head, scene.settings, scene.caller);
     let answer = |fault: Fault| Box::new(fault.answer());
-    scene.gate.door(&claims.ask(None)).map_err(|deny| answer(Fault::Denied(deny)))?;
+    let ask = claims.ask(None);
+    scene.gate.door(&ask).and_then(|()| scene.gate.greet(&ask)).map_err(|deny| answer(Fault::Denied(deny)))?;
     claims.kept().ok_or_else(|| answer(Fault::Message(wire::Fault::HeadTooLarge)))
 }
 

@@ -69,11 +69,12 @@ pub struct Name {
 }
 
 /// The name of the call that `principal` sends with `key` and `body`. Callers differ in how they proved themselves, in
-/// the user a proxy named, in whether they own the gateway, and, where nothing is proved, in their address.
+/// the user a proxy or the tailnet named, in whether they own the gateway, and, where nothing is proved, in their address.
 pub fn name(seeds: &Seeds, principal: &Principal, key: &str, body: &[u8]) -> Name {
     let (method, address) = match principal.method() {
         Method::None => (0, octets(principal.client())),
         Method::Password => (1, [0; 16]),
+        Method::Tailnet => (4, [0; 16]),
         Method::Token => (2, [0; 16]),
         Method::TrustedProxy => (3, [0; 16]),
     };
@@ -200,6 +201,7 @@ mod tests {
         let ask = Ask {
             peer: peer.parse().expect("an address"),
             tailnet: &crate::gate::tailnet::Tailnet::Outside,
+            funnel: false,
             forwarded: false,
             hops: None,
             real: None,

@@ -42,6 +42,8 @@ pub enum Method {
     None,
     /// The shared password.
     Password,
+    /// The tailnet named it, and the operator's list has it.
+    Tailnet,
     /// The shared token.
     Token,
     /// A trusted proxy named the user.
@@ -55,7 +57,7 @@ impl Method {
     pub fn shared_secret(self) -> bool {
         match self {
             Method::Password | Method::Token => true,
-            Method::None | Method::TrustedProxy => false,
+            Method::None | Method::Tailnet | Method::TrustedProxy => false,
         }
     }
 }
@@ -96,6 +98,17 @@ impl Auth {
             && (&self.proxies, &self.allow_users) == (&other.proxies, &other.allow_users)
             && (self.allow_loopback, self.allow_real_ip_fallback)
                 == (other.allow_loopback, other.allow_real_ip_fallback)
+    }
+
+    /// Whether a listed peer's identity may stand where a secret would: there is to be one, none was offered, and the
+    /// peer speaks for itself. A proxy in the tailnet is itself known, but not whom it forwards for; the one hop that
+    /// Tailscale Serve names is the peer.
+    pub(super) fn takes_identity(&self, ask: &Ask) -> bool {
+        let own =
+            |hops: &str| hops.trim().parse::<IpAddr>().is_ok_and(|hop| hop.to_canonical() == ask.peer.to_canonical());
+        matches!(self.mode, Mode::Password | Mode::Token)
+            && ask.credential.is_none()
+            && (!ask.forwarded || ask.hops.is_some_and(own))
     }
 
     /// The algorithm of contract http.md §2.4; hosts and origins have been looked at before.

@@ -55,6 +55,8 @@ pub struct Ask<'a> {
     pub peer: IpAddr,
     /// What the tailnet knows of the peer.
     pub tailnet: &'a Tailnet,
+    /// Whether Tailscale says that the request came from the internet, through Funnel.
+    pub funnel: bool,
     /// Whether any forwarding claim was present and not empty (`Forwarded`, `X-Forwarded-*`, `X-Real-IP`).
     pub forwarded: bool,
     /// The list of hops the nearest proxy claims, as sent (`X-Forwarded-For`, repeated lines joined with `, `).
@@ -90,6 +92,13 @@ pub struct Rules {
     pub policy: Policy,
 }
 
+impl Rules {
+    /// Whether both admit the same callers for the same reasons, and let tailnet peers call the same tools.
+    pub fn admits_as(&self, other: &Rules) -> bool {
+        self.auth.admits_as(&other.auth) && self.tailnet == other.tailnet
+    }
+}
+
 /// Proof that a caller was admitted: made by [`Gate::admit`] only.
 #[derive(Debug)]
 pub struct Principal {
@@ -97,6 +106,7 @@ pub struct Principal {
     user: Option<Box<str>>,
     client: IpAddr,
     scopes: Scopes,
+    tailnet: Tailnet,
 }
 
 impl Principal {
@@ -104,7 +114,7 @@ impl Principal {
     pub fn method(&self) -> Method {
         self.method
     }
-    /// The name a trusted proxy vouched for.
+    /// The name a trusted proxy or the tailnet vouched for.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
@@ -180,6 +190,8 @@ pub enum Deny {
     CredentialMismatch,
     /// A credential is needed and none came.
     CredentialMissing,
+    /// The request came through Tailscale Funnel.
+    FunnelRefused,
     /// The host is none of ours (DNS rebinding).
     HostUnknown,
     /// A browser's origin that is not allowed.
@@ -190,6 +202,10 @@ pub enum Deny {
     RateLimited(u32),
     /// The caller holds no scope that covers the call.
     ScopeMissing(&'static str),
+    /// A tailnet peer that is none of those listed.
+    TailnetForbidden,
+    /// A tailnet peer of which nobody says who it is, where only listed ones may come.
+    TailnetUnknown,
 }
 
 impl Deny {
@@ -198,11 +214,14 @@ impl Deny {
         match self {
             Deny::CredentialMismatch => "credential_mismatch",
             Deny::CredentialMissing => "credential_missing",
+            Deny::FunnelRefused => "funnel_refused",
             Deny::HostUnknown => "host_unknown",
             Deny::OriginForbidden => "origin_forbidden",
             Deny::ProxyRefused => "proxy_refused",
             Deny::RateLimited(_) => "rate_limited",
             Deny::ScopeMissing(_) => "scope_missing",
+            Deny::TailnetForbidden => "tailnet_forbidden",
+            Deny::TailnetUnknown => "tailnet_unknown",
         }
     }
 }
@@ -217,6 +236,8 @@ pub enum Refusal {
         /// The agent of the session key.
         session: Box<str>,
     },
+    /// The tailnet's policy does not name the tool for this peer: the caller cannot tell this from `Unavailable`.
+    TailnetCapability,
     /// The policy refuses, or there is no such tool: the caller cannot tell which. The step that refused is for the log.
     Unavailable(policy::Step),
 }
@@ -226,6 +247,7 @@ impl Refusal {
     pub fn word(&self) -> &'static str {
         match self {
             Refusal::AgentConflict { .. } => "agent_conflict",
+            Refusal::TailnetCapability => "tailnet_capability",
             Refusal::Unavailable(step) => step.word(),
         }
     }
@@ -236,12 +258,14 @@ impl Refusal {
 pub struct Gate {
     rules: Rules,
     limiter: rate::Limiter,
+    /// Names that come and go with the tailnet; they are no rules, so a reload leaves them.
+    visiting: Names,
 }
 
 impl Gate {
     /// A gate with these rules and no memory of failures.
     pub fn new(rules: Rules) -> Gate {
-        Gate { rules, limiter: rate::Limiter::default() }
+        Gate { rules, limiter: rate::Limiter::default(), visiting: Names::default() }
     }
 
     /// The rules in force.
@@ -255,16 +279,25 @@ impl Gate {
         std::mem::replace(&mut self.rules, rules)
     }
 
-    /// Whether a request may come to any route at all: first its host, then its browser's origin. Asked before
-    /// anything else is looked at, in every mode.
+    /// Answers to these host names and address literals too, instead of those told before: lower-case, without port
+    /// and trailing dot. For what this machine is called on its tailnet, as long as it is there.
+    pub fn answer_to(&mut self, names: Vec<String>) {
+        self.visiting.hosts = names;
+    }
+
+    /// Whether a request may come to any route at all: first its way, then its host, then its browser's origin. Asked
+    /// before anything else is looked at, in every mode.
     ///
     /// A request without a host passes, because only HTTP/1.0 allows that and no browser speaks it. A blank origin is
     /// an absent one.
     ///
     /// # Errors
-    /// `HostUnknown`, `OriginForbidden`. Source: edge.md §5, DNS rebinding and CSRF.
+    /// `FunnelRefused`, `HostUnknown`, `OriginForbidden`. Source: edge.md §4, §5, DNS rebinding and CSRF.
     pub fn door(&self, ask: &Ask) -> Result<(), Deny> {
-        if ask.host.is_some_and(|host| !self.rules.names.host_allowed(host)) {
+        if ask.funnel {
+            return Err(Deny::FunnelRefused);
+        }
+        if ask.host.is_some_and(|host| !self.rules.names.host_allowed(host) && !self.visiting.host_allowed(host)) {
             return Err(Deny::HostUnknown);
         }
         match ask.origin.filter(|origin| !origin.trim().is_empty()) {
@@ -275,16 +308,33 @@ impl Gate {
         }
     }
 
-    /// Admits a caller: the door, then the limit on failures, then its proof.
+    /// Whether the tailnet's word lets the caller come any further than a probe. Whoever comes another way passes.
     ///
     /// # Errors
-    /// Any `Deny` but `ScopeMissing`. Source: contract http.md §2.4, §2.6, §2.8.
+    /// `TailnetForbidden`, `TailnetUnknown`. Source: edge.md §4 item 5.
+    pub fn greet(&self, ask: &Ask) -> Result<(), Deny> {
+        self.rules.tailnet.listed(ask.tailnet).map(|_| ())
+    }
+
+    /// Admits a caller: the door, then what the tailnet says of it, then the limit on failures, then its proof.
+    ///
+    /// A listed peer needs no secret where the operator says so. One that offers a secret is judged by that all the
+    /// same, and so is one that forwards for others.
+    ///
+    /// # Errors
+    /// Any `Deny` but `ScopeMissing`. Source: contract http.md §2.4, §2.6, §2.8; edge.md §4 item 5.
     pub fn admit(&mut self, ask: &Ask, now: Instant) -> Result<Principal, Deny> {
         self.door(ask)?;
+        let listed = self.rules.tailnet.listed(ask.tailnet)?;
         let auth = &self.rules.auth;
-        let (method, user) = auth.prove(ask, &mut self.limiter, now)?;
+        let named = listed.filter(|_| self.rules.tailnet.identity && auth.takes_identity(ask));
+        let (method, user) = match named {
+            Some(who) => (Method::Tailnet, Some(who.user())),
+            None => auth.prove(ask, &mut self.limiter, now)?,
+        };
         let scopes = if method.shared_secret() { Scopes::full() } else { Scopes::declared(ask.scopes) };
-        Ok(Principal { method, user: user.map(Box::from), client: auth.client(ask), scopes })
+        let (user, client) = (user.map(Box::from), auth.client(ask));
+        Ok(Principal { method, user, client, scopes, tailnet: ask.tailnet.clone() })
     }
 
     /// Whether a caller may see more of readiness than yes or no: one on this machine, or one that proves itself. Its
@@ -311,15 +361,25 @@ impl Gate {
         if principal.scopes.covers(scope) { Ok(()) } else { Err(Deny::ScopeMissing(scope)) }
     }
 
+    /// Whether a principal may run a tool in a session: the policy chain, then what the tailnet's own policy grants.
+    ///
+    /// # Errors
+    /// `Unavailable`, `TailnetCapability`. Source: contract http.md §4.2.
+    pub fn may(&self, principal: &Principal, session: &Session, subject: &Subject) -> Result<(), Refusal> {
+        let policy = &self.rules.policy;
+        policy.decide(principal.owner(), session, subject).map_err(Refusal::Unavailable)?;
+        let granted = self.rules.tailnet.grants(&principal.tailnet, |tools| policy.among(subject.tool, tools));
+        if granted { Ok(()) } else { Err(Refusal::TailnetCapability) }
+    }
+
     /// Lets a principal run a tool once, or says why not.
     ///
     /// # Errors
     /// A [`Refusal`]. Source: contract http.md §3.2, §4.2.
     pub fn permit(&self, principal: &Principal, subject: &Subject) -> Result<Permit, Refusal> {
         let session = session::resolve(&self.rules.policy, subject.session, subject.agent)?;
-        let owner = principal.owner();
-        self.rules.policy.decide(owner, &session, subject).map_err(Refusal::Unavailable)?;
-        Ok(Permit { tool: subject.tool.into(), session, owner })
+        self.may(principal, &session, subject)?;
+        Ok(Permit { tool: subject.tool.into(), session, owner: principal.owner() })
     }
 
     /// What every step of the policy says to a caller with these scopes, and in which session.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::Deny;
+
 /// A node of the tailnet, as LocalAPI's whois tells of it. Source: edge.md §4 item 4.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Who {
@@ -18,6 +20,11 @@ pub struct Who {
 }
 
 impl Who {
+    /// What tells this caller from others: the person, or the node that belongs to nobody.
+    pub fn user(&self) -> &str {
+        self.login.as_deref().unwrap_or(&self.node)
+    }
+
     /// The person's login; of a tagged node its tags, joined with commas.
     pub fn name(&self) -> Cow<'_, str> {
         match &self.login {
@@ -55,6 +62,15 @@ impl Allow {
     pub fn is_empty(&self) -> bool {
         self.logins.is_empty() && self.tags.is_empty() && self.capabilities.is_empty()
     }
+
+    /// Whether any entry is about `who`.
+    fn lists(&self, who: &Who) -> bool {
+        let login = who.login.as_deref().unwrap_or_default();
+        // A tagged node has none, and no entry is blank.
+        self.logins.iter().any(|own| own.eq_ignore_ascii_case(login))
+            || who.tags.iter().any(|tag| self.tags.iter().any(|own| **own == **tag))
+            || who.capabilities.iter().any(|(name, _)| self.capabilities.iter().any(|own| **own == **name))
+    }
 }
 
 /// What the tailnet's own word on a caller does.
@@ -66,6 +82,35 @@ pub struct Rules {
     pub identity: bool,
     /// The app capability whose values name the tools that a peer may call; `None` = any tool.
     pub capability: Option<String>,
+}
+
+impl Rules {
+    /// Who the caller is, when it is a peer that `allow` lists; `None` when nothing is listed, or it comes another way.
+    ///
+    /// # Errors
+    /// `TailnetForbidden`, `TailnetUnknown`: only those listed may come. Source: edge.md §4 items 4, 5.
+    pub(super) fn listed<'a>(&self, peer: &'a Tailnet) -> Result<Option<&'a Who>, Deny> {
+        if self.allow.is_empty() {
+            return Ok(None);
+        }
+        match peer {
+            Tailnet::Outside => Ok(None),
+            Tailnet::Unknown => Err(Deny::TailnetUnknown),
+            Tailnet::Known(who) if self.allow.lists(who) => Ok(Some(who)),
+            Tailnet::Known(_) => Err(Deny::TailnetForbidden),
+        }
+    }
+
+    /// Whether the tailnet's policy lets the peer call a tool; `names` says whether a list of entries names that tool.
+    /// A peer that is not known has been granted nothing.
+    pub(super) fn grants(&self, peer: &Tailnet, names: impl Fn(&[Box<str>]) -> bool) -> bool {
+        let Some(capability) = &self.capability else { return true };
+        match peer {
+            Tailnet::Outside => true,
+            Tailnet::Unknown => false,
+            Tailnet::Known(who) => who.capabilities.iter().any(|(name, tools)| **name == **capability && names(tools)),
+        }
+    }
 }
 
 /// Where a request comes from, as far as the kernel and tailscaled say. No word of it is the caller's own.
@@ -83,3 +128,7 @@ impl From<IpAddr> for Caller {
         Caller { addr, tailnet: Tailnet::Outside }
     }
 }
+
+#[cfg(test)]
+#[path = "tailnet_tests.rs"]
+mod tests;

@@ -17,6 +17,7 @@ fn ask<'a>() -> Ask<'a> {
     Ask {
         peer: "127.0.0.1".parse().unwrap(),
         tailnet: &Tailnet::Outside,
+        funnel: false,
         forwarded: false,
         hops: None,
         real: None,
@@ -366,20 +367,26 @@ fn reason_words_are_stable() {
     let denies = [
         Deny::CredentialMismatch,
         Deny::CredentialMissing,
+        Deny::FunnelRefused,
         Deny::HostUnknown,
         Deny::OriginForbidden,
         Deny::ProxyRefused,
         Deny::RateLimited(1),
         Deny::ScopeMissing(WRITE),
+        Deny::TailnetForbidden,
+        Deny::TailnetUnknown,
     ];
     let words = [
         "credential_mismatch",
         "credential_missing",
+        "funnel_refused",
         "host_unknown",
         "origin_forbidden",
         "proxy_refused",
         "rate_limited",
         "scope_missing",
+        "tailnet_forbidden",
+        "tailnet_unknown",
     ];
     assert_eq!(denies.map(Deny::word), words);
     let steps = Step::ALL.map(Step::name);

@@ -151,9 +151,9 @@ impl Gateway {
     /// run keep their permits, connections stay, and failures counted so far still count.
     fn put(&self, regime: Regime) {
         let mut gate = self.gate.borrow_mut();
-        let old = gate.replace(regime.rules).auth;
+        let old = gate.replace(regime.rules);
         // Who holds another secret may be somebody else, and gets no answer that was meant for the one before.
-        if !old.admits_as(&gate.rules().auth) {
+        if !old.admits_as(gate.rules()) {
             self.replays.borrow_mut().clear();
             self.era.set(self.era.get().wrapping_add(1));
             self.hub.close(4001, "gateway auth changed");
@@ -559,6 +559,7 @@ mod tests {
         let ask = Ask {
             peer: IpAddr::from([127, 0, 0, 1]),
             tailnet: &crate::gate::tailnet::Tailnet::Outside,
+            funnel: false,
             forwarded: false,
             hops: None,
             real: None,

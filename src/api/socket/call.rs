@@ -107,7 +107,9 @@ fn failed(fault: Fault, tool: &str) -> Result<(&'static str, String), Flop> {
             Ok(("validation_error", words.concat()))
         }
         // The caller cannot tell a tool that is refused from one that is not there.
-        Fault::Refused(Refusal::Unavailable(_), _) => Ok(("not_found", ["Tool not available: ", tool].concat())),
+        Fault::Refused(Refusal::TailnetCapability | Refusal::Unavailable(_), _) => {
+            Ok(("not_found", ["Tool not available: ", tool].concat()))
+        }
         Fault::Stopping => busy("the gateway is stopping"),
         // Faults of bytes, heads and bodies do not come here.
         _ => Ok(("internal_error", "tool execution failed".into())),

@@ -98,8 +98,10 @@ impl Refused {
                 }
             }
             Deny::HostUnknown | Deny::OriginForbidden => return Refused::origin("origin not allowed"),
-            Deny::ProxyRefused | Deny::ScopeMissing(_) => "AUTH_UNAUTHORIZED ",
+            Deny::FunnelRefused | Deny::ProxyRefused | Deny::ScopeMissing(_) => "AUTH_UNAUTHORIZED ",
             Deny::RateLimited(_) => "AUTH_RATE_LIMITED too many failed authentication attempts (retry later)",
+            Deny::TailnetForbidden => "AUTH_TAILSCALE_IDENTITY_MISMATCH tailscale identity mismatch",
+            Deny::TailnetUnknown => "AUTH_TAILSCALE_WHOIS_FAILED tailscale identity check failed",
         };
         let (code, message) = words.split_once(' ').unwrap_or_default();
         let reason = code.trim_start_matches("AUTH_").to_ascii_lowercase();

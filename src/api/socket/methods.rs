@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use super::facts::Facts;
 use super::json::Json;
 use super::params::{self, Kind, Param, Shape, Values};
-use crate::gate::scope::{ADMIN, READ, Scopes, WRITE};
+use crate::gate::Principal;
+use crate::gate::scope::{ADMIN, READ, WRITE};
 use crate::limits::{LOGS_BYTES_CEILING, LOGS_LINES_CEILING, REPLAY_KEY_BYTES_MAX, SESSION_KEY_BYTES_MAX};
 
 pub use vitals::{Defaults, defaults, health, hex};
@@ -55,8 +56,8 @@ enum Run {
 pub struct Asked<'a> {
     /// `params` as sent.
     pub params: Option<&'a RawValue>,
-    /// What the caller may do at most.
-    pub scopes: &'a Scopes,
+    /// Who asks.
+    pub principal: &'a Principal,
     /// The protocol spoken on this socket, 3 or 4.
     pub protocol: u8,
 }
@@ -259,7 +260,7 @@ pub fn find(name: &str) -> Option<&'static Method> {
 /// A [`Fault`] in the reference's words.
 #[inline(never)]
 pub fn answer<'a>(method: &Method, asked: &Asked<'a>, facts: &dyn Facts) -> Result<Told<'a>, Fault> {
-    if let Some(scope) = method.scope.filter(|scope| !asked.scopes.covers(scope)) {
+    if let Some(scope) = method.scope.filter(|scope| !asked.principal.scopes().covers(scope)) {
         return Err(Fault::scope_missing(scope, asked.protocol));
     }
     let params = asked.params.filter(|_| method.shape.is_some());

@@ -245,8 +245,7 @@ fn asked(member: &Member, request: &Request<'_>, scene: &Scene<'_>) -> Result<Ac
         (Role::Node, None) if row.is_none_or(|row| row.scope.is_some()) => return Err(stranger(Role::Node)),
         (_, None) => {}
     }
-    let scopes = member.principal.scopes();
-    let asked = Asked { params: request.params, scopes, protocol: member.protocol };
+    let asked = Asked { params: request.params, principal: &member.principal, protocol: member.protocol };
     let told = match row {
         Some(row) => methods::answer(row, &asked, scene.facts),
         None => Err(unknown(method, &asked)),
@@ -293,7 +292,7 @@ fn absent(method: &str) -> Option<&'static str> {
 #[inline(never)]
 fn unknown(method: &str, asked: &Asked<'_>) -> methods::Fault {
     let scope = absent(method).unwrap_or(ADMIN);
-    if !asked.scopes.covers(scope) {
+    if !asked.principal.scopes().covers(scope) {
         return methods::Fault::scope_missing(scope, asked.protocol);
     }
     let message = ["unknown method: ", &shown(method)].concat();

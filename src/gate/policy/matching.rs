@@ -59,6 +59,11 @@ pub(super) enum Ruling<'a> {
 }
 
 impl Policy {
+    /// Whether an entry of a list from elsewhere names a tool, whatever the spelling.
+    pub(in crate::gate) fn among(&self, tool: &str, entries: &[Box<str>]) -> bool {
+        matches!(self.find(&normal(tool), entries.iter().map(|entry| &**entry)), Said::Match(_))
+    }
+
     /// Looks `tool` (normalised) up in `entries`. `apply_patch` is also found under `write`, after all else.
     pub(super) fn find<'a>(&self, tool: &str, entries: impl Iterator<Item = &'a str> + Clone) -> Said<'a> {
         match self.find_exactly(tool, entries.clone()) {

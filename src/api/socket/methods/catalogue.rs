@@ -60,13 +60,13 @@ pub(super) fn effective(asked: &Asked<'_>, values: &Values<'_>, facts: &dyn Fact
             exists: true,
             owner_only: tool.owner_only(),
         };
-        if policy.decide(asked.scopes.admin(), &session, &subject).is_ok() {
+        if gate.may(asked.principal, &session, &subject).is_ok() {
             push(&mut json, &tool);
             json.string("rawDescription", tool.summary()).close("}");
         }
     }
     json.close("]}]");
-    if !asked.scopes.covers(WRITE) {
+    if !asked.principal.scopes().covers(WRITE) {
         json.raw(r#""notices":[{"id":"scope","severity":"info","message":"Calling tools needs operator.write."}]"#);
     }
     Ok(Told::Payload(json.close("}").done()))
@@ -116,6 +116,6 @@ pub(super) fn within(policy: &Policy, key: Option<&str>, agent: Option<&str>) ->
         Refusal::AgentConflict { agent, session } => {
             Fault::invalid(["agent id \"", &agent, "\" does not match session agent \"", &session, "\""].concat())
         }
-        Refusal::Unavailable(step) => Fault::unavailable(step.word()),
+        other => Fault::unavailable(other.word()),
     })
 }

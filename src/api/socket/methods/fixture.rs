@@ -4,13 +4,36 @@ use std::cell::{Cell, Ref, RefCell};
 
 use crate::api::socket::facts::{Event, Facts};
 use crate::api::socket::roll::Roll;
+use crate::gate::auth::{Auth, Mode};
 use crate::gate::policy::Policy;
-use crate::gate::{Gate, Rules};
+use crate::gate::tailnet::Tailnet;
+use crate::gate::{Ask, Gate, Principal, Rules};
 use crate::tool::fixture::remembered;
 use crate::tool::{Listed, Sessions, TOOLS};
 
 /// The wall clock of every [`World`].
 pub const NOW: u64 = 1_795_320_000_000;
+
+/// A caller with these scopes.
+pub fn caller(scopes: &str) -> Principal {
+    let ask = Ask {
+        peer: "127.0.0.1".parse().unwrap(),
+        tailnet: &Tailnet::Outside,
+        funnel: false,
+        forwarded: false,
+        hops: None,
+        real: None,
+        host: None,
+        origin: None,
+        cross_site: false,
+        credential: None,
+        scopes: Some(scopes),
+        proxy_user: None,
+        proxy_fields: true,
+    };
+    let auth = Auth { mode: Mode::None, ..Auth::default() };
+    Gate::new(Rules { auth, ..Rules::default() }).admit(&ask, std::time::Instant::now()).unwrap()
+}
 
 /// What the methods are told.
 pub struct World {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fixture::{NOW, World};
+use super::fixture::{NOW, World, caller};
 use super::*;
 use crate::api::socket::facts::Event;
 use crate::api::socket::roll::Entry;
@@ -22,8 +22,7 @@ fn plain() -> World {
 fn ask_as(world: &World, scopes: &str, method: &str, params: &str) -> Result<String, String> {
     let raw: Option<&RawValue> =
         if params.is_empty() { None } else { Some(serde_json::from_str(params).expect("JSON")) };
-    let scopes = Scopes::declared(Some(scopes));
-    let asked = Asked { params: raw, scopes: &scopes, protocol: 3 };
+    let asked = Asked { params: raw, principal: &caller(scopes), protocol: 3 };
     match answer(find(method).expect("a method"), &asked, world) {
         Ok(Told::Announce(payload) | Told::Payload(payload)) => {
             serde_json::from_str::<Value>(&payload).unwrap_or_else(|error| panic!("{method}: {error}: {payload}"));

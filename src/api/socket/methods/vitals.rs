@@ -146,7 +146,7 @@ pub fn health(facts: &dyn Facts, scopes: &Scopes) -> String {
 
 /// `health`.
 pub(super) fn tell_health(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) -> Answer {
-    Ok(Told::Payload(health(facts, asked.scopes)))
+    Ok(Told::Payload(health(facts, asked.principal.scopes())))
 }
 
 /// Writes how many sessions an agent (`None` = all) has, and the latest used; each row ends with `more`.
@@ -180,7 +180,7 @@ pub(super) fn status(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) -> An
     let gate = facts.gate();
     let policy = &gate.rules().policy;
     let table = facts.sessions();
-    let (path, paths) = if asked.scopes.admin() { (MEMORY, Some(MEMORY)) } else { (HIDDEN, None) };
+    let (path, paths) = if asked.principal.owner() { (MEMORY, Some(MEMORY)) } else { (HIDDEN, None) };
     let mut json = Json::object();
     json.string("runtimeVersion", env!("CARGO_PKG_VERSION"));
     json.raw("\"heartbeat\":{").string("defaultAgentId", defaults(policy).agent);
@@ -306,7 +306,7 @@ pub(super) fn config(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) -> An
     let mut json = Json::object();
     for param in DOCUMENT.params {
         let value = shown.raw(param.name).map_or("null", |value| value.get());
-        let hidden = param.name == "path" && value != "null" && !asked.scopes.admin();
+        let hidden = param.name == "path" && value != "null" && !asked.principal.owner();
         json.key(param.name);
         if hidden {
             json.text(HIDDEN)
