@@ -1,7 +1,7 @@
 //! `toolgate run`: settings → listeners and a gateway.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::gate::policy::Policy;
 use crate::gate::secret::Secret;
 use crate::gate::{Gate, Rules};
 use crate::limits::PORT_DEFAULT;
+use crate::serve::activation::{self, Socket};
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
 use crate::serve::reload::{Fixed, Hands, Listeners, Places, Regime};
@@ -26,8 +27,13 @@ use crate::tool::{self, Declared, Host};
 
 /// Runs the gateway until it is told to stop.
 pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
+    // Before anything of our own is opened.
+    let inherited = match activation::sockets().and_then(inherited) {
+        Ok(listeners) => listeners,
+        Err(text) => return refuse(&[text]),
+    };
     serve::log::start(flags.log_level.unwrap_or(LevelFilter::Info));
-    let mut settled = match load::settle(asked, flags) {
+    let mut settled = match load::settle(asked, flags).and_then(|settled| occupy(settled, &inherited)) {
         Ok(settled) => settled,
         Err(findings) => return refuse(&findings),
     };
@@ -40,8 +46,10 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
         Err(text) => return refuse(&[text]),
     }
     let port = port(flags, &settled);
-    let listeners = match listen::open(settled.bind, port) {
-        Ok(listeners) => listeners,
+    let opened = if inherited.is_empty() { listen::open(settled.bind, port) } else { Ok(Vec::new()) };
+    let (listeners, inherited) = match opened {
+        Ok(opened) if opened.is_empty() => (inherited, true),
+        Ok(opened) => (opened, false),
         Err(text) => {
             complain(&text);
             return exit::FAILED;
@@ -53,8 +61,8 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     let hello = Duration::from_millis(handshake_ms.into());
     let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, hello, ..Bounds::default() };
     let crowd = Crowd { most: limits.connections, most_per_peer: limits.connections_per_peer };
-    let fixed =
-        Fixed { bind: settled.bind, port, limits, handshake_ms, addresses: addresses.clone(), former: Vec::new() };
+    let (bind, former) = (settled.bind, Vec::new());
+    let fixed = Fixed { bind, port, inherited, limits, handshake_ms, addresses: addresses.clone(), former };
     let (fixed, kept) = (RefCell::new(fixed), RefCell::new(settled.kept_token()));
     let standing = Rc::new(Standing { asked, flags, fixed, kept });
     let regime = standing.regime(settled, Vec::new());
@@ -65,7 +73,7 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
             log::info!("listen address={address}");
             say(&format!("listening on http://{address}\n"));
         }
-        notify::ready(&places(&addresses));
+        notify::ready(&listening(&addresses));
     };
     // What a reload finds wrong is in the log by then.
     let hangup = |gateway: &Rc<Gateway>| _ = gateway.reload("SIGHUP");
@@ -79,10 +87,39 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     }
 }
 
+/// The sockets that a service manager opened, as listeners.
+fn inherited(sockets: Vec<Socket>) -> Result<Listeners, String> {
+    let tcp = |socket| match socket {
+        Socket::Serve(_) => Err("socket activation: the Unix socket `serve` is not served by this version".into()),
+        Socket::Tcp(listener) => Ok(listener),
+    };
+    sockets.into_iter().map(tcp).collect()
+}
+
+/// Inherited listeners stand in place of those that were asked for, so what must not be served there is refused.
+fn occupy(mut settled: Settled, inherited: &[TcpListener]) -> Result<Settled, Findings> {
+    if inherited.is_empty() {
+        return Ok(settled);
+    }
+    settled.bind = activation::reach(inherited);
+    let refused = config::refusals(&settled.loaded.config, settled.mode, settled.bind);
+    if refused.is_empty() {
+        log::info!("listeners_inherited count={} unused=gateway.bind,gateway.port", inherited.len());
+        return Ok(settled);
+    }
+    let places = [" (the service manager passed: ", &places(&listen::addresses(inherited)), ")"].concat();
+    Err(refused.iter().map(|finding| [&finding.to_string(), &*places].concat()).collect())
+}
+
 /// Where the gateway listens, for people.
 fn places(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-    ["listening on ", &texts.join(", ")].concat()
+    texts.join(", ")
+}
+
+/// The same as the status that a service manager shows.
+fn listening(addresses: &[SocketAddr]) -> String {
+    ["listening on ", &places(addresses)].concat()
 }
 
 /// The port in force.
@@ -164,7 +201,7 @@ impl Standing {
     fn relocate(&self, settled: &Settled) -> Listeners {
         let port = port(self.flags, settled);
         let mut fixed = self.fixed.borrow_mut();
-        if (fixed.bind, fixed.port) == (settled.bind, port) {
+        if fixed.inherited || (fixed.bind, fixed.port) == (settled.bind, port) {
             return Vec::new();
         }
         // Whoever took any port has one now, and keeps it.
@@ -177,7 +214,7 @@ impl Standing {
                 for address in &fixed.addresses {
                     log::info!("listen address={address}");
                 }
-                notify::status(&places(&fixed.addresses));
+                notify::status(&listening(&fixed.addresses));
                 listeners
             }
             Err(text) => {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use async_io::Timer;
@@ -29,12 +30,17 @@ pub fn open_one(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    // Accepted sockets inherit these. Without them the kernel lets each buffer grow to megabytes, which is memory too.
-    sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES)?;
-    sockopt::set_socket_send_buffer_size(&socket, SOCKET_BYTES)?;
+    bound_buffers(&socket)?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
+}
+
+/// Bounds what the kernel buffers for each connection: accepted sockets inherit it. Without it each buffer may grow to
+/// megabytes, which is memory too.
+pub(super) fn bound_buffers(socket: &OwnedFd) -> rustix::io::Result<()> {
+    sockopt::set_socket_recv_buffer_size(socket, SOCKET_BYTES)?;
+    sockopt::set_socket_send_buffer_size(socket, SOCKET_BYTES)
 }
 
 /// Opens the listeners that `bind` asks for. Loopback is 127.0.0.1, and ::1 where the machine has it.
