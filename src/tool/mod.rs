@@ -78,7 +78,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use child::Rlimits;
-pub use clock::iso;
+pub use clock::{iso, synchronized};
 pub use declared::Declared;
 pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
 pub use host::{Host, Now, Visibility};
