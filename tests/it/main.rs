@@ -27,3 +27,4 @@ mod socket_upgrade;
 mod source;
 mod strict;
 mod tidy;
+mod wear;

@@ -43,13 +43,14 @@ pub fn notice(text: &str) {
 }
 
 /// What nobody can judge where `TOOLGATE_EMULATED` says that an emulator runs the program, and why.
-const NOT_UNDER_EMULATION: [(&str, &str); 6] = [
+const NOT_UNDER_EMULATION: [(&str, &str); 7] = [
     ("declared: sessions of their own", "the emulator has no subreapers, so what leaves its group is nobody's"),
     ("declared: ignored signals", "the emulator keeps one signal for itself, ignored"),
     ("declared: a fork bomb", "the emulator has no subreapers, and its own memory under the bomb's limits"),
     ("bounds::idle_costs", "the emulator has a thread and memory of its own"),
     ("siege: resident memory", "the kernel counts the emulator's memory with the program's"),
     ("siege::siege_with_little_memory", "the emulator does not start under that limit"),
+    ("wear: system calls", "those that are seen are the emulator's"),
 ];
 
 /// Whether `what`, which stands in the list above, is left out of this run. Says so if it is.
