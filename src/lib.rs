@@ -67,6 +67,16 @@
 //! Connections, sessions and counted failures stay. Listeners and the bounds on memory are decided once, at start
 //! ([`serve::reload::Fixed`]); what a configuration may not do on those listeners does not come into force either.
 //!
+//! ## Which clock
+//!
+//! Deadlines, limits and locks are counted by [`std::time::Instant`], which on Linux is CLOCK_MONOTONIC: it never steps, and it
+//! stands still while the device sleeps. That is meant. A device that wakes up has had no time to answer, so nothing may be
+//! over by then; a lock or a remembered call that lasts longer is on the safe side; and epoll and a service manager's
+//! watchdog count by the same clock. What is told as an age (sessions, presence) and what a device's rest is measured by
+//! is time since boot, sleep included: [`tool::Now`]. The wall clock is for display. A device without a battery believes
+//! that it is 1970 until the network says otherwise, so a step of years changes what is shown and nothing else; where
+//! nobody keeps the clock, not even a signature's age is judged by it, because its nonce proves that it is fresh.
+//!
 //! ## Invariants
 //!
 //! Each is held by a test in `tests/it/tidy.rs`, or by the compiler.
@@ -88,6 +98,7 @@
 //!     forgotten or reused: the compile-fail examples in [`gate`] and [`tool`]; `tidy::gate_knows_no_wire` keeps them there.
 //! 11. What README.md says in tables is what the code says: `tidy::readme_tables_are_the_codes` and
 //!     `tidy::readme_names_every_answer`.
+//! 12. The wall clock is read in a named list of places, which show it: `tidy::the_wall_clock_is_shown_not_obeyed`.
 //!
 //! ## To add a tool
 //!

@@ -213,7 +213,7 @@ pub const PRESENCE_LISTS_BYTES: usize = 256;
 /// What an item of a list takes in memory besides its letters, in bytes.
 pub const PRESENCE_ITEM_BYTES: usize = 16;
 /// Milliseconds that presence still tells of a client that has left. Source: contract ws.md §4.3.
-pub const PRESENCE_TTL_MS: u64 = 300_000;
+pub const PRESENCE_TTL_MS: i64 = 300_000;
 /// Lines that `logs.tail` gives unless asked otherwise. Source: contract ws.md §4.10.
 pub const LOGS_LINES_DEFAULT: u32 = 500;
 /// The most lines that `logs.tail` may be asked for. Source: contract ws.md §4.10.

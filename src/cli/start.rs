@@ -18,17 +18,23 @@ use crate::gate::policy::Policy;
 use crate::gate::secret::Secret;
 use crate::gate::{Gate, Rules};
 use crate::limits::PORT_DEFAULT;
+use crate::serve::activation;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
-use crate::serve::listen::Listener;
+use crate::serve::listen::{Door, Listener};
 use crate::serve::reload::{Fixed, Hands, Places, Regime};
 use crate::serve::{self, Crowd, files, listen, notify};
 use crate::tool::{self, Declared, Host};
 
 /// Runs the gateway until it is told to stop.
 pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
+    // Before anything of our own is opened.
+    let inherited = match activation::sockets() {
+        Ok(listeners) => listeners,
+        Err(text) => return refuse(&[text]),
+    };
     serve::log::start(flags.log_level.unwrap_or(LevelFilter::Info));
-    let mut settled = match load::settle(asked, flags) {
+    let mut settled = match load::settle(asked, flags).and_then(|settled| occupy(settled, &inherited)) {
         Ok(settled) => settled,
         Err(findings) => return refuse(&findings),
     };
@@ -41,12 +47,9 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
         Err(text) => return refuse(&[text]),
     }
     let port = port(flags, &settled);
-    let listeners = match listen::open(settled.bind, port) {
-        Ok(listeners) => listeners,
-        Err(text) => {
-            complain(&text);
-            return exit::FAILED;
-        }
+    let (listeners, inherited) = match open(&settled, port, inherited) {
+        Ok(opened) => opened,
+        Err(code) => return code,
     };
     let addresses = listen::addresses(&listeners);
     let limits = settled.loaded.config.gateway.limits;
@@ -54,8 +57,8 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     let hello = Duration::from_millis(handshake_ms.into());
     let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, hello, ..Bounds::default() };
     let crowd = Crowd { most: limits.connections, most_per_peer: limits.connections_per_peer };
-    let fixed =
-        Fixed { bind: settled.bind, port, limits, handshake_ms, addresses: addresses.clone(), former: Vec::new() };
+    let (bind, former) = (settled.bind, Vec::new());
+    let fixed = Fixed { bind, port, inherited, limits, handshake_ms, addresses: addresses.clone(), former };
     let (fixed, kept) = (RefCell::new(fixed), RefCell::new(settled.kept_token()));
     let standing = Rc::new(Standing { asked, flags, fixed, kept });
     let regime = standing.regime(settled, Vec::new());
@@ -66,7 +69,7 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
             log::info!("listen address={address}");
             say(&format!("listening on http://{address}\n"));
         }
-        notify::ready(&places(&addresses));
+        notify::ready(&listening(&addresses));
     };
     // What a reload finds wrong is in the log by then.
     let hangup = |gateway: &Rc<Gateway>| _ = gateway.reload("SIGHUP");
@@ -80,10 +83,48 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     }
 }
 
+/// The listeners there are from the start, and whether a service manager opened those of TCP.
+fn open(settled: &Settled, port: u16, mut listeners: Vec<Listener>) -> Result<(Vec<Listener>, bool), u8> {
+    let inherited = listeners.iter().any(|listener| listener.address.tcp().is_some());
+    if !inherited {
+        let opened = listen::open(settled.bind, port).map_err(|text| {
+            complain(&text);
+            exit::FAILED
+        })?;
+        listeners.splice(0..0, opened);
+    }
+    Ok((listeners, inherited))
+}
+
+/// Inherited listeners stand in place of those that were asked for, so what must not be served there is refused.
+fn occupy(mut settled: Settled, inherited: &[Listener]) -> Result<Settled, Findings> {
+    if inherited.iter().any(|listener| listener.door == Door::Serve) && settled.mode == Mode::None {
+        let text =
+            "gateway.auth.mode: none lets everybody in, and the service manager passed a socket for tailscale serve";
+        return Err(vec![text.into()]);
+    }
+    if listen::addresses(inherited).is_empty() {
+        return Ok(settled);
+    }
+    settled.bind = activation::reach(inherited);
+    let refused = config::refusals(&settled.loaded.config, settled.mode, settled.bind);
+    if refused.is_empty() {
+        log::info!("listeners_inherited count={} unused=gateway.bind,gateway.port", inherited.len());
+        return Ok(settled);
+    }
+    let places = [" (the service manager passed: ", &places(&listen::addresses(inherited)), ")"].concat();
+    Err(refused.iter().map(|finding| [&finding.to_string(), &*places].concat()).collect())
+}
+
 /// Where the gateway listens, for people.
 fn places(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-    ["listening on ", &texts.join(", ")].concat()
+    texts.join(", ")
+}
+
+/// The same as the status that a service manager shows.
+fn listening(addresses: &[SocketAddr]) -> String {
+    ["listening on ", &places(addresses)].concat()
 }
 
 /// The port in force.
@@ -165,7 +206,7 @@ impl Standing {
     fn relocate(&self, settled: &Settled) -> Vec<Listener> {
         let port = port(self.flags, settled);
         let mut fixed = self.fixed.borrow_mut();
-        if (fixed.bind, fixed.port) == (settled.bind, port) {
+        if fixed.inherited || (fixed.bind, fixed.port) == (settled.bind, port) {
             return Vec::new();
         }
         // Whoever took any port has one now, and keeps it.
@@ -178,7 +219,7 @@ impl Standing {
                 for address in &fixed.addresses {
                     log::info!("listen address={address}");
                 }
-                notify::status(&places(&fixed.addresses));
+                notify::status(&listening(&fixed.addresses));
                 listeners
             }
             Err(text) => {

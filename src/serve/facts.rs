@@ -6,11 +6,15 @@ use super::gateway::Gateway;
 use crate::api::socket::facts::{Event, Facts};
 use crate::api::socket::roll::Roll;
 use crate::gate::Gate;
-use crate::tool::{self, Listed, Sessions};
+use crate::tool::{self, Listed, Now, Sessions};
 
 impl Facts for Gateway {
-    fn wall_ms(&self) -> u64 {
-        u64::try_from(super::wall_clock().as_millis()).unwrap_or(u64::MAX)
+    fn now(&self) -> Now {
+        Now::read()
+    }
+
+    fn synchronized(&self) -> Option<bool> {
+        tool::synchronized(&self.host, Now::read())
     }
 
     fn uptime_ms(&self) -> u64 {

@@ -7,6 +7,7 @@ use super::socket::Pipe;
 use crate::api::socket::event;
 use crate::api::socket::roll::{Entry, Roll};
 use crate::limits::SOCKET_EVENTS_BYTES;
+use crate::tool::Now;
 use crate::wire::frame::{self, Opcode};
 
 /// Whether an event may be left out for a peer that is slow to read. Source: contract ws.md §1.4, §5.
@@ -50,17 +51,17 @@ impl Hub {
     }
 
     /// A peer joins.
-    pub fn join(&self, pipe: &Rc<Pipe>, entry: Entry, wall_ms: u64) -> Rc<Guest> {
-        let key = self.roll.borrow_mut().join(&entry, wall_ms);
+    pub fn join(&self, pipe: &Rc<Pipe>, entry: Entry, now: Now) -> Rc<Guest> {
+        let key = self.roll.borrow_mut().join(&entry, now);
         let guest = Rc::new(Guest { pipe: Rc::clone(pipe), key, said: Cell::new(0) });
         self.guests.borrow_mut().push(Rc::clone(&guest));
         guest
     }
 
     /// A peer is gone. Returns whether that changes who is there, as presence tells it.
-    pub fn leave(&self, guest: &Rc<Guest>, wall_ms: u64) -> bool {
+    pub fn leave(&self, guest: &Rc<Guest>, now: Now) -> bool {
         self.guests.borrow_mut().retain(|other| !Rc::ptr_eq(other, guest));
-        guest.key.as_ref().is_some_and(|key| self.roll.borrow_mut().leave(key, wall_ms))
+        guest.key.as_ref().is_some_and(|key| self.roll.borrow_mut().leave(key, now))
     }
 
     /// How many are there.

@@ -109,9 +109,7 @@ impl Listener {
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&socket, true)?;
         }
-        // Accepted sockets inherit these. Without them the kernel lets each buffer grow to megabytes, which is memory too.
-        sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES)?;
-        sockopt::set_socket_send_buffer_size(&socket, SOCKET_BYTES)?;
+        bound_buffers(&socket)?;
         if let Some(device) = device {
             kernel::bind_to_device(socket.as_fd(), device)?;
         }
@@ -121,6 +119,13 @@ impl Listener {
         let door = if device.is_some() { Door::Tailnet } else { Door::Open };
         Ok(Listener { socket, address: Address::Tcp(bound), door })
     }
+}
+
+/// Bounds what the kernel buffers for each connection: accepted sockets inherit it. Without it each buffer may grow to
+/// megabytes, which is memory too.
+pub(super) fn bound_buffers(socket: &OwnedFd) -> rustix::io::Result<()> {
+    sockopt::set_socket_recv_buffer_size(socket, SOCKET_BYTES)?;
+    sockopt::set_socket_send_buffer_size(socket, SOCKET_BYTES)
 }
 
 /// Opens the listeners that `bind` asks for from the start. Loopback is 127.0.0.1, and ::1 where the machine has it.

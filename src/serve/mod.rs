@@ -1,5 +1,6 @@
 //! serve: the shell. Sockets, clocks, files and signals; it carries out what the pure rooms decide, on one thread.
 
+pub mod activation;
 pub mod audit;
 pub mod deadline;
 mod facts;

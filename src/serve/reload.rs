@@ -68,6 +68,8 @@ pub struct Fixed {
     pub bind: Bind,
     /// The port asked for, 0 for any.
     pub port: u16,
+    /// Whether a service manager opened the listeners: then they stay, whatever is asked for.
+    pub inherited: bool,
     /// Connections and bodies.
     pub limits: Limits,
     /// Milliseconds for a socket's handshake.
@@ -83,8 +85,8 @@ impl Fixed {
     pub fn held(&self, bind: Bind, port: u16, handshake_ms: u32, limits: &Limits) -> Vec<&'static str> {
         let own = &self.limits;
         let rows = [
-            ("gateway.bind", self.bind != bind),
-            ("gateway.port", self.port != port),
+            ("gateway.bind", self.bind != bind && !self.inherited),
+            ("gateway.port", self.port != port && !self.inherited),
             ("gateway.limits.connections", own.connections != limits.connections),
             ("gateway.limits.connectionsPerPeer", own.connections_per_peer != limits.connections_per_peer),
             ("gateway.handshakeTimeoutMs", self.handshake_ms != handshake_ms),

@@ -100,7 +100,7 @@ impl Visitor {
                 member.connection
             ),
         );
-        *self.guest.borrow_mut() = Some(self.gateway.hub.join(&self.pipe, entry, self.gateway.wall_ms()));
+        *self.guest.borrow_mut() = Some(self.gateway.hub.join(&self.pipe, entry, self.gateway.now()));
     }
 
     /// Runs a tool beside what else is said.
@@ -211,7 +211,7 @@ impl Drop for Visitor {
     fn drop(&mut self) {
         self.gateway.hub.ready(&self.pipe);
         let guest = self.guest.borrow_mut().take();
-        if guest.is_some_and(|guest| self.gateway.hub.leave(&guest, self.gateway.wall_ms())) {
+        if guest.is_some_and(|guest| self.gateway.hub.leave(&guest, self.gateway.now())) {
             self.gateway.announce();
         }
     }
@@ -221,7 +221,7 @@ impl Gateway {
     /// Tells everybody who is there.
     fn announce(&self) {
         if !self.hub.is_empty() {
-            let json = self.hub.roll.borrow().json(&roll::own(self), self.wall_ms());
+            let json = self.hub.roll.borrow().json(&roll::own(self), self.now());
             self.hub.tell("presence", &["{\"presence\":", &json, "}"].concat(), true, Urgency::Droppable);
         }
     }

@@ -32,7 +32,7 @@ fn details(now: Now, start: Now, synchronized: Option<bool>) -> String {
 }
 
 /// Whether the clock is kept in time; `None` when nobody says. Asked anew once a second.
-fn synchronized(host: &Host, now: Now) -> Option<bool> {
+pub fn synchronized(host: &Host, now: Now) -> Option<bool> {
     let second = now.boot_ms.div_euclid(1_000);
     if let Some((asked, said)) = host.synchronized.get()
         && asked == second

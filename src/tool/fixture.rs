@@ -145,11 +145,12 @@ impl Drop for Scratch {
     }
 }
 
-/// A session table in which `keys` worked, each once, one after another; `(key, agent, wall clock in ms)`.
+/// A session table in which `keys` worked, each once, one after another; `(key, agent, both clocks in ms)`.
 pub(crate) fn remembered(keys: &[(&str, &str, i64)]) -> super::Sessions {
     let mut sessions = super::Sessions::default();
-    for (key, agent, wall_ms) in keys {
-        sessions.record(&session(key, agent), super::Now { wall_ms: *wall_ms, boot_ms: 0 }, "time_status".into(), true);
+    for (key, agent, ms) in keys {
+        let now = super::Now { wall_ms: *ms, boot_ms: *ms };
+        sessions.record(&session(key, agent), now, "time_status".into(), true);
     }
     sessions
 }

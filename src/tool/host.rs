@@ -26,7 +26,7 @@ use crate::gate::policy;
 use crate::limits::TOOL_RESULT_BYTES;
 
 /// A moment on both clocks. Wall time is for display only; every decision is taken on time since boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
     /// Milliseconds since 1970-01-01T00:00:00Z by the wall clock, negative before.
     pub wall_ms: i64,
@@ -44,6 +44,11 @@ impl Now {
             time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / nanos_per_ms)
         };
         Now { wall_ms: read(ClockId::Realtime), boot_ms: read(ClockId::Boottime) }
+    }
+
+    /// The wall clock as protocols show it: milliseconds since 1970, 0 before.
+    pub fn shown(self) -> u64 {
+        u64::try_from(self.wall_ms).unwrap_or(0)
     }
 
     /// What the wall clock is ahead of the time since boot, in milliseconds: changes only when somebody sets the clock.

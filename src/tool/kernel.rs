@@ -1,4 +1,4 @@
-//! What only raw system calls do: ask whether somebody keeps the clock, start a child, close what was inherited.
+//! What only raw system calls do: ask whether somebody keeps the clock, start a child, close or keep what was inherited.
 //!
 //! `unsafe` is argued here and, for questions to GPIO chips, in `ioctl`; it stands nowhere else in the program.
 //!
@@ -34,11 +34,17 @@
 //! **close_range(2)** with `CLOSE_RANGE_CLOEXEC`, and fcntl(2) with `F_SETFD`, only mark descriptors to be closed at
 //! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours. **rt_sigaction(2)**
 //! without a new disposition only tells the present one, in at most half the room that it is given.
+//!
+//! **A descriptor that was inherited** gets its one owner in [`inherit`]. Nobody here owns it before: this program owns what
+//! it opens itself, which is nothing yet when sockets are asked for, first of all in its life, and asked for a second
+//! time there are none. A number at which nothing is open fails `F_SETFD` and gets no owner.
 #![allow(unsafe_code)]
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
@@ -94,6 +100,19 @@ pub(super) fn disinherit() {
     }
     // SAFETY: see the head of this file.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// The first `count` descriptors behind the standard three with their numbers, from now on closed at exec; `None` where
+/// nothing is open. To be called before this program opens anything; only the first call finds any.
+pub(crate) fn inherit(count: usize) -> Vec<(c_int, Option<OwnedFd>)> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let own = |descriptor| {
+        // SAFETY: see the head of this file.
+        let open = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
+        // SAFETY: see the head of this file: it is open, and nobody else's.
+        (descriptor, open.then(|| unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    };
+    if DONE.swap(true, Ordering::Relaxed) { Vec::new() } else { (3..).take(count).map(own).collect() }
 }
 
 /// The stack that one child at a time begins on.

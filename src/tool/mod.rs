@@ -78,10 +78,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use child::Rlimits;
-pub use clock::iso;
+pub use clock::{iso, synchronized};
 pub use declared::Declared;
 pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
 pub use host::{Host, Now, Visibility};
+pub(crate) use kernel::inherit;
 pub use ledger::{Entry, Sessions, uuid};
 pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};
 pub use resolve::look_up;

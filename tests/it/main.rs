@@ -1,5 +1,6 @@
 //! The real program, driven from outside: what a peer, an operator and a supervisor can see of it.
 
+mod activation;
 mod bounds;
 mod client;
 mod commands;
@@ -26,3 +27,4 @@ mod socket_upgrade;
 mod source;
 mod strict;
 mod tidy;
+mod wear;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -42,13 +43,14 @@ pub fn notice(text: &str) {
 }
 
 /// What nobody can judge where `TOOLGATE_EMULATED` says that an emulator runs the program, and why.
-const NOT_UNDER_EMULATION: [(&str, &str); 6] = [
+const NOT_UNDER_EMULATION: [(&str, &str); 7] = [
     ("declared: sessions of their own", "the emulator has no subreapers, so what leaves its group is nobody's"),
     ("declared: ignored signals", "the emulator keeps one signal for itself, ignored"),
     ("declared: a fork bomb", "the emulator has no subreapers, and its own memory under the bomb's limits"),
     ("bounds::idle_costs", "the emulator has a thread and memory of its own"),
     ("siege: resident memory", "the kernel counts the emulator's memory with the program's"),
     ("siege::siege_with_little_memory", "the emulator does not start under that limit"),
+    ("wear: system calls", "those that are seen are the emulator's"),
 ];
 
 /// Whether `what`, which stands in the list above, is left out of this run. Says so if it is.
@@ -156,13 +158,15 @@ pub struct Setup {
     args: Vec<String>,
     env: Vec<(String, String)>,
     shell: Option<String>,
+    stdin: Option<OwnedFd>,
     port: u16,
 }
 
 impl Setup {
     /// With that JSON5 text as its configuration.
     pub fn new(config: &str) -> Setup {
-        Setup { config: config.into(), dir: Dir::new(), args: Vec::new(), env: Vec::new(), shell: None, port: 0 }
+        let (args, env) = (Vec::new(), Vec::new());
+        Setup { config: config.into(), dir: Dir::new(), args, env, shell: None, stdin: None, port: 0 }
     }
 
     /// With one more argument of `run`.
@@ -195,8 +199,15 @@ impl Setup {
         self
     }
 
+    /// Started by a shell that has `descriptor` as its standard input and first runs `script`.
+    pub fn shell(mut self, descriptor: impl Into<OwnedFd>, script: &str) -> Setup {
+        self.stdin = Some(descriptor.into());
+        self.shell = Some(format!("{script} exec \"$0\" \"$@\""));
+        self
+    }
+
     /// The command that starts it.
-    fn command(&self) -> Command {
+    fn command(&mut self) -> Command {
         let config = self.dir.write("toolgate.json5", 0o600, &self.config);
         let mut command = match &self.shell {
             Some(script) => {
@@ -209,12 +220,13 @@ impl Setup {
         command.arg("run").arg("--config").arg(config).arg("--state-dir").arg(self.dir.path("state"));
         command.arg("--port").arg(self.port.to_string()).args(&self.args);
         command.env_clear().envs(self.env.iter().map(|(n, v)| (n, v))).current_dir(&self.dir.0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(self.stdin.take().map_or_else(Stdio::null, Stdio::from));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// Starts it and waits until it listens.
-    pub fn start(self) -> Gateway {
+    pub fn start(mut self) -> Gateway {
         let child = self.command().spawn().expect("start the program");
         let mut gateway = Gateway::watch(child, self.dir);
         gateway.await_listener();
@@ -222,7 +234,7 @@ impl Setup {
     }
 
     /// Starts it where it is expected to refuse, and waits for its end.
-    pub fn refuse(self) -> Finished {
+    pub fn refuse(mut self) -> Finished {
         run(self.command())
     }
 }

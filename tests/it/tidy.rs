@@ -168,6 +168,44 @@ fn wall_clock_outlives_2038() {
     none("the wall clock is asked through rustix", &spoken(&ROOMS, &["SystemTime"]));
 }
 
+/// Where the wall clock is read or carried, and what for. Everywhere else time is that of [`std::time::Instant`], or what
+/// has passed since boot.
+const WALL: [(&str, &str); 19] = [
+    ("src/api/socket/connect.rs", "whether a device signed long ago, while somebody keeps the clock"),
+    ("src/api/socket/facts.rs", "asks for it"),
+    ("src/api/socket/methods.rs", "`ts` of answers"),
+    ("src/api/socket/methods/journal.rs", "times of log lines"),
+    ("src/api/socket/methods/presence.rs", "`ts` of answers"),
+    ("src/api/socket/mod.rs", "`ts` of the challenge"),
+    ("src/serve/audit.rs", "times of events"),
+    ("src/serve/facts.rs", "times of events"),
+    ("src/serve/gateway.rs", "`ts` of the tick"),
+    ("src/serve/http.rs", "the Date field"),
+    ("src/serve/log.rs", "times of log lines"),
+    ("src/serve/mod.rs", "reads it"),
+    ("src/serve/reload.rs", "when the last reload was"),
+    ("src/serve/visitor.rs", "`ts` of the challenge"),
+    ("src/tool/clock.rs", "`time_status`, which is about it"),
+    ("src/tool/host.rs", "reads it, and says how to show it"),
+    ("src/tool/leases.rs", "the lease file has times of the wall clock in it"),
+    ("src/tool/ledger.rs", "when a session was used"),
+    ("src/tool/sessions.rs", "when a session was used"),
+];
+
+#[test]
+fn the_wall_clock_is_shown_not_obeyed() {
+    let tokens =
+        ["Realtime", "RealtimeCoarse", "RealtimeAlarm", "Tai", "wall_clock", "wall_ms", "wall_s", "SystemTime"];
+    let offences = spoken(&ROOMS, &tokens);
+    let place = |offence: &String| offence.split(':').next().unwrap_or_default().to_owned();
+    let unknown: Vec<String> =
+        offences.iter().filter(|offence| WALL.iter().all(|(known, _)| place(offence) != *known)).cloned().collect();
+    none("the wall clock may step by years: it is for display only", &unknown);
+    let used: BTreeSet<String> = offences.iter().map(place).collect();
+    let stale: Vec<String> = WALL.iter().map(|(known, _)| (*known).to_owned()).filter(|k| !used.contains(k)).collect();
+    none("a place that no longer knows the wall clock leaves the list", &stale);
+}
+
 #[test]
 fn files_and_functions_are_short() {
     let mut offences = Vec::new();

@@ -200,7 +200,8 @@ pub(super) fn connect(
         let (platform, family) = (&text("platform"), &text("deviceFamily"));
         let (client, mode, token) = (&client.id, &client.mode, secrets.signed());
         let signed = Signed { client, mode, role: role.word(), scopes: &scopes, token, platform, family };
-        let challenge = Challenge { nonce: &start.nonce, ts: start.ts, now: scene.facts.wall_ms() };
+        let now = (scene.facts.synchronized() == Some(true)).then(|| scene.facts.wall_ms());
+        let challenge = Challenge { nonce: &start.nonce, ts: start.ts, now };
         device.verify(&signed, &challenge).map_err(Refused::device)?;
     }
     // A node needs no scopes, and must not have any: what it may call is listed.

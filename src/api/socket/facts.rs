@@ -4,7 +4,7 @@ use std::cell::{Ref, RefCell};
 
 use super::roll::Roll;
 use crate::gate::Gate;
-use crate::tool::{Listed, Sessions};
+use crate::tool::{Listed, Now, Sessions};
 
 /// One event of the audit ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +19,17 @@ pub struct Event {
     pub text: String,
 }
 
-/// The gateway as the methods see it. Wall clock times are for display; one thing alone is decided by them, whether a
-/// device signed long ago.
+/// The gateway as the methods see it. The wall clock is for display; one thing alone is decided by it, whether a device
+/// signed long ago, and that only while [`Facts::synchronized`].
 pub trait Facts {
-    /// Milliseconds since 1970 by the wall clock.
-    fn wall_ms(&self) -> u64;
+    /// Both clocks now.
+    fn now(&self) -> Now;
+    /// Milliseconds since 1970 by the wall clock, for display.
+    fn wall_ms(&self) -> u64 {
+        self.now().shown()
+    }
+    /// Whether somebody keeps the wall clock in time; `None` when nobody says.
+    fn synchronized(&self) -> Option<bool>;
     /// Milliseconds since the gateway started; never steps.
     fn uptime_ms(&self) -> u64;
     /// The device's own name (`uname` nodename).

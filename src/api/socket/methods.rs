@@ -280,5 +280,5 @@ pub fn answer<'a>(method: &Method, asked: &Asked<'a>, facts: &dyn Facts) -> Resu
 
 /// The presence that `system-presence`, the event `presence` and a hello tell: an array.
 pub fn presence(facts: &dyn Facts) -> String {
-    facts.roll().borrow().json(&super::roll::own(facts), facts.wall_ms())
+    facts.roll().borrow().json(&super::roll::own(facts), facts.now())
 }

@@ -9,6 +9,7 @@ use crate::limits::{
     PRESENCE_ABOUT_BYTES, PRESENCE_ENTRIES, PRESENCE_ITEM_BYTES, PRESENCE_LISTS_BYTES, PRESENCE_TEXT_BYTES,
     PRESENCE_TTL_MS,
 };
+use crate::tool::Now;
 use crate::tool::redact::cut;
 
 /// The texts of an entry by their keys, in the order they are written.
@@ -35,7 +36,7 @@ pub struct Entry {
     /// Texts by one of [`TEXTS`], each once, and items of lists by one of [`LISTS`].
     members: Vec<(&'static str, Box<str>)>,
     last_input_s: Option<u64>,
-    wall_ms: u64,
+    heard: Now,
     /// Its open connections.
     open: u32,
 }
@@ -111,8 +112,8 @@ impl Entry {
     }
 
     /// Whether it is still told of.
-    fn lives(&self, wall_ms: u64) -> bool {
-        self.open > 0 || wall_ms.saturating_sub(self.wall_ms) <= PRESENCE_TTL_MS
+    fn lives(&self, now: Now) -> bool {
+        self.open > 0 || now.boot_ms.saturating_sub(self.heard.boot_ms) <= PRESENCE_TTL_MS
     }
 
     /// When its keyboard was used last, in seconds before it was told of.
@@ -128,7 +129,7 @@ impl Entry {
         self.last_input(newer.last_input_s);
     }
 
-    fn write(&self, json: &mut Json, wall_ms: u64) {
+    fn write(&self, json: &mut Json, heard: Now) {
         json.raw("{");
         for name in &TEXTS {
             let text = self.text(name);
@@ -144,7 +145,7 @@ impl Entry {
         if let Some(seconds) = self.last_input_s {
             json.count("lastInputSeconds", seconds);
         }
-        json.count("ts", wall_ms).close("}");
+        json.count("ts", heard.shown()).close("}");
     }
 }
 
@@ -191,12 +192,12 @@ impl Default for Roll {
 impl Roll {
     /// A client has connected; the key to [`Roll::leave`] by. Those of mode `cli` come and go at once, are not told of
     /// and have none.
-    pub fn join(&mut self, entry: &Entry, wall_ms: u64) -> Option<Box<str>> {
+    pub fn join(&mut self, entry: &Entry, now: Now) -> Option<Box<str>> {
         let mode = entry.text("mode");
         if mode == "cli" {
             return None;
         }
-        let known = self.put(entry, wall_ms)?;
+        let known = self.put(entry, now)?;
         known.open = known.open.saturating_add(1);
         known.set("reason", "connect");
         known.set("text", &["Node: ", entry.text("host"), " · mode ", mode].concat());
@@ -205,25 +206,25 @@ impl Roll {
 
     /// A client's connection, once given to [`Roll::join`], has ended. Its device may have others. Returns whether there
     /// is anything to tell.
-    pub fn leave(&mut self, key: &str, wall_ms: u64) -> bool {
+    pub fn leave(&mut self, key: &str, now: Now) -> bool {
         let Some(known) = self.entries.iter_mut().find(|known| *known.key == *key) else { return false };
         known.open = known.open.saturating_sub(1);
         if known.open > 0 {
             return false;
         }
-        if let Some(known) = self.put(&Entry::new(key), wall_ms) {
+        if let Some(known) = self.put(&Entry::new(key), now) {
             known.set("reason", "disconnect");
         }
         true
     }
 
     /// Somebody told of a client: `system-event`.
-    pub fn event(&mut self, entry: &Entry, wall_ms: u64) {
-        self.put(entry, wall_ms);
+    pub fn event(&mut self, entry: &Entry, now: Now) {
+        self.put(entry, now);
     }
 
     /// Merges `entry` into the one of its key, makes room for it if there is none, and puts it at the end.
-    fn put(&mut self, entry: &Entry, wall_ms: u64) -> Option<&mut Entry> {
+    fn put(&mut self, entry: &Entry, now: Now) -> Option<&mut Entry> {
         self.presence = self.presence.saturating_add(1);
         let mut known = match self.entries.iter().position(|known| known.key == entry.key) {
             Some(at) => self.entries.remove(at),
@@ -234,11 +235,11 @@ impl Roll {
             self.entries.remove(left.unwrap_or(0));
         }
         // One that has been forgotten does not come back.
-        if !known.lives(wall_ms) {
+        if !known.lives(now) {
             known = Entry { key: known.key, ..Entry::default() };
         }
         known.merge(entry);
-        known.wall_ms = wall_ms;
+        known.heard = now;
         self.entries.push(known);
         self.entries.last_mut()
     }
@@ -259,11 +260,11 @@ impl Roll {
     }
 
     /// The array of presence, `own` first, then the latest heard of.
-    pub fn json(&self, own: &Entry, wall_ms: u64) -> String {
+    pub fn json(&self, own: &Entry, now: Now) -> String {
         let mut json = Json::default();
-        own.write(json.raw("["), wall_ms);
-        for entry in self.entries.iter().rev().filter(|entry| entry.lives(wall_ms)) {
-            entry.write(&mut json, entry.wall_ms);
+        own.write(json.raw("["), now);
+        for entry in self.entries.iter().rev().filter(|entry| entry.lives(now)) {
+            entry.write(&mut json, entry.heard);
         }
         json.close("]").done()
     }
@@ -281,11 +282,16 @@ mod tests {
             .list("scopes", scopes.into_iter())
     }
 
+    /// That moment, on both clocks.
+    fn at(ms: i64) -> Now {
+        Now { wall_ms: ms, boot_ms: ms }
+    }
+
     /// What presence tells without the gateway's own entry.
-    fn check(roll: &Roll, wall_ms: u64, expected: &str) {
+    fn check(roll: &Roll, ms: i64, expected: &str) {
         let own = Entry::new("").with("mode", "gateway");
-        let all = roll.json(&own, wall_ms);
-        let head = format!("[{{\"mode\":\"gateway\",\"ts\":{wall_ms}}}");
+        let all = roll.json(&own, at(ms));
+        let head = format!("[{{\"mode\":\"gateway\",\"ts\":{ms}}}");
         let rest = all.strip_prefix(&head).expect("own entry first").trim_start_matches(',');
         assert_eq!(rest.strip_suffix(']'), Some(expected));
     }
@@ -296,11 +302,11 @@ mod tests {
     fn clients_come_and_go() {
         let mut roll = Roll::default();
         assert_eq!(roll.versions(), (1, 1));
-        roll.join(&client("cli", "cli"), 5);
+        roll.join(&client("cli", "cli"), at(5));
         check(&roll, 5, "");
         assert_eq!(roll.versions(), (1, 1));
-        roll.join(&client("A", "ui"), 10);
-        roll.join(&client("b", "backend"), 20);
+        roll.join(&client("A", "ui"), at(10));
+        roll.join(&client("b", "backend"), at(20));
         roll.refresh();
         assert_eq!(roll.versions(), (3, 2));
         let a = |reason, ts| {
@@ -310,33 +316,33 @@ mod tests {
             r#"{{"host":"b","mode":"backend","reason":"connect","text":"Node: b · mode backend",{LISTED},"ts":20}}"#
         );
         check(&roll, 30, &format!("{b},{}", a("connect", 10)));
-        assert!(roll.leave("a", 40));
+        assert!(roll.leave("a", at(40)));
         check(&roll, 40 + PRESENCE_TTL_MS, &format!("{},{b}", a("disconnect", 40)));
         // Who has left is forgotten after a while, who is there stays.
         check(&roll, 41 + PRESENCE_TTL_MS, &b);
-        assert!(!roll.leave("unknown", 50));
+        assert!(!roll.leave("unknown", at(50)));
         assert_eq!(roll.versions(), (4, 2));
     }
 
     #[test]
     fn a_device_leaves_with_its_last_connection() {
         let mut roll = Roll::default();
-        roll.join(&client("d", "ui"), 1);
-        roll.join(&client("d", "probe"), 2);
+        roll.join(&client("d", "ui"), at(1));
+        roll.join(&client("d", "probe"), at(2));
         // A command line of the same device was never told of, so its end says nothing.
-        assert!(!roll.leave("d", 4), "another connection is left");
-        assert!(roll.json(&Entry::default(), 5).contains(r#""reason":"connect""#));
-        assert!(roll.leave("d", 6));
-        assert!(roll.json(&Entry::default(), 6).contains(r#""reason":"disconnect""#));
+        assert!(!roll.leave("d", at(4)), "another connection is left");
+        assert!(roll.json(&Entry::default(), at(5)).contains(r#""reason":"connect""#));
+        assert!(roll.leave("d", at(6)));
+        assert!(roll.json(&Entry::default(), at(6)).contains(r#""reason":"disconnect""#));
     }
 
     #[test]
     fn nothing_grows() {
         let mut roll = Roll::default();
         let long = "é".repeat(10_000);
-        roll.join(&client("stays", "ui"), 0);
-        for at in 0..100 {
-            let mut entry = Entry::new(&format!("k{at}"));
+        roll.join(&client("stays", "ui"), at(0));
+        for number in 0..100 {
+            let mut entry = Entry::new(&format!("k{number}"));
             for name in &TEXTS {
                 entry = entry.with(name, &long);
             }
@@ -344,7 +350,7 @@ mod tests {
             for name in &LISTS {
                 entry = entry.list(name, many.iter().map(String::as_str).chain([long.as_str(), "", " "]));
             }
-            roll.event(&entry, at);
+            roll.event(&entry, at(number));
         }
         assert_eq!(roll.entries.len(), PRESENCE_ENTRIES);
         assert!(roll.entries.iter().any(|entry| &*entry.key == "stays"), "who is there outlasts who was told of");
@@ -353,18 +359,24 @@ mod tests {
             let items = entry.members.iter().filter(|(name, _)| LISTS.contains(name)).count();
             assert!(letters + items * PRESENCE_ITEM_BYTES <= 1_024, "{letters} {items}");
         }
-        let json = roll.json(&Entry::default(), 100);
+        let json = roll.json(&Entry::default(), at(100));
         serde_json::from_str::<serde_json::Value>(&json).expect("JSON");
-        for at in 0..100 {
-            roll.join(&client(&format!("c{at}"), "ui"), 2_000);
+        for number in 0..100 {
+            roll.join(&client(&format!("c{number}"), "ui"), at(2_000));
         }
         assert_eq!(roll.entries.len(), PRESENCE_ENTRIES);
     }
 
     #[test]
-    fn a_clock_that_steps_back_forgets_nobody() {
-        let mut roll = Roll::default();
-        roll.event(&Entry::new("x").with("host", "x"), u64::MAX);
-        check(&roll, 0, &format!(r#"{{"host":"x","ts":{}}}"#, u64::MAX));
+    fn a_clock_that_steps_forgets_nobody_and_keeps_nobody() {
+        let year = 31_556_952_000;
+        for wall_ms in [0, -year, 56 * year, i64::MAX, i64::MIN] {
+            let mut roll = Roll::default();
+            roll.event(&Entry::new("x").with("host", "x"), at(5));
+            let told = |late_ms: i64| roll.json(&Entry::default(), Now { wall_ms, boot_ms: 5 + late_ms });
+            let own = Now { wall_ms, boot_ms: 0 }.shown();
+            assert_eq!(told(PRESENCE_TTL_MS), format!(r#"[{{"ts":{own}}},{{"host":"x","ts":5}}]"#), "{wall_ms}");
+            assert_eq!(told(PRESENCE_TTL_MS + 1), format!(r#"[{{"ts":{own}}}]"#), "{wall_ms}");
+        }
     }
 }

@@ -9,9 +9,9 @@ use crate::gate::policy::Policy;
 use crate::gate::tailnet::Tailnet;
 use crate::gate::{Ask, Gate, Principal, Rules};
 use crate::tool::fixture::remembered;
-use crate::tool::{Listed, Sessions, TOOLS};
+use crate::tool::{Listed, Now, Sessions, TOOLS};
 
-/// The wall clock of every [`World`].
+/// Both clocks of every [`World`].
 pub const NOW: u64 = 1_795_320_000_000;
 
 /// A caller with these scopes.
@@ -45,7 +45,8 @@ pub struct World {
     pub roll: RefCell<Roll>,
     pub sessions: RefCell<Sessions>,
     pub tools: Vec<Listed>,
-    pub wall_ms: Cell<u64>,
+    pub now: Cell<Now>,
+    pub synchronized: Option<bool>,
 }
 
 impl World {
@@ -60,7 +61,8 @@ impl World {
             roll: RefCell::default(),
             sessions: RefCell::default(),
             tools: TOOLS.iter().map(Listed::BuiltIn).collect(),
-            wall_ms: Cell::new(NOW),
+            now: Cell::new(Now { wall_ms: NOW as i64, boot_ms: NOW as i64 }),
+            synchronized: Some(true),
         }
     }
 
@@ -73,8 +75,11 @@ impl World {
 }
 
 impl Facts for World {
-    fn wall_ms(&self) -> u64 {
-        self.wall_ms.get()
+    fn now(&self) -> Now {
+        self.now.get()
+    }
+    fn synchronized(&self) -> Option<bool> {
+        self.synchronized
     }
     fn uptime_ms(&self) -> u64 {
         60_000

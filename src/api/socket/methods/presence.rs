@@ -89,7 +89,7 @@ pub(super) fn event(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) -> Res
     let names = ["deviceId", "instanceId", "host", "ip", "text"].iter();
     let key = names.map(|name| entry.text(name)).find(|key| !key.is_empty()).unwrap_or_default().to_owned();
     entry.rename(&key);
-    facts.roll().borrow_mut().event(&entry, facts.wall_ms());
+    facts.roll().borrow_mut().event(&entry, facts.now());
     Ok(Told::Announce(r#"{"ok":true}"#.into()))
 }
 

@@ -340,13 +340,14 @@ fn nodes_are_those_connected() {
     let node =
         Entry::new("D1").with("host", "porch").with("deviceId", "D1").with("mode", "node").with("ip", "10.0.0.9");
     let node = node.with("platform", "linux").list("roles", ["node"].into_iter());
-    world.roll.borrow_mut().join(&Entry::new("ui").with("mode", "ui").list("roles", ["operator"].into_iter()), NOW);
-    world.roll.borrow_mut().join(&node, NOW);
+    let now = world.now.get();
+    world.roll.borrow_mut().join(&Entry::new("ui").with("mode", "ui").list("roles", ["operator"].into_iter()), now);
+    world.roll.borrow_mut().join(&node, now);
     let row = r#""nodeId":"D1","displayName":"porch","platform":"linux","remoteIp":"10.0.0.9","clientMode":"node","caps":[],"commands":[],"paired":false,"connected":true}"#;
     check(&world, "node.list", "{}", &format!(r#"{{"ts":{NOW},"nodes":[{{{row}]}}"#));
     check(&world, "node.describe", r#"{"nodeId":" D1 "}"#, &format!(r#"{{"ts":{NOW},{row}"#));
     refused(&world, "node.describe", r#"{"nodeId":"ui"}"#, "INVALID_REQUEST: unknown nodeId");
-    world.roll.borrow_mut().leave("d1", NOW);
+    world.roll.borrow_mut().leave("d1", now);
     check(&world, "node.list", "{}", &format!(r#"{{"ts":{NOW},"nodes":[]}}"#));
     refused(&world, "node.describe", r#"{"nodeId":"D1"}"#, "INVALID_REQUEST: unknown nodeId");
 }

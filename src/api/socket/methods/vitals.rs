@@ -10,7 +10,7 @@ use crate::gate::policy::Policy;
 use crate::gate::scope::{READ, Scopes};
 use crate::gate::session;
 use crate::limits::SESSIONS_RECENT;
-use crate::tool::{Entry, Sessions};
+use crate::tool::{Entry, Now, Sessions};
 use crate::wire::base64::encode_url;
 
 /// Where the sessions are kept, for fields that ask for a path.
@@ -123,14 +123,14 @@ pub fn hex(bytes: &[u8]) -> String {
 /// `health` for a caller with these scopes: who may not read gets counts only. Source: contract ws.md §4.1.
 pub fn health(facts: &dyn Facts, scopes: &Scopes) -> String {
     let began = facts.uptime_ms();
-    let now = facts.wall_ms();
+    let now = facts.now();
     let gate = facts.gate();
     let policy = &gate.rules().policy;
     let default = defaults(policy).agent;
     let most = if scopes.covers(READ) { SESSIONS_RECENT } else { 0 };
     let table = facts.sessions();
     let mut json = Json::object();
-    json.flag("ok", true).count("ts", now).count("durationMs", facts.uptime_ms().saturating_sub(began));
+    json.flag("ok", true).count("ts", now.shown()).count("durationMs", facts.uptime_ms().saturating_sub(began));
     json.raw(r#""channels":{},"channelOrder":[],"channelLabels":{},"heartbeatSeconds":0"#);
     json.string("defaultAgentId", default);
     push(&mut json, policy, "agents", "agentId", &mut |json, id| {
@@ -150,7 +150,7 @@ pub(super) fn tell_health(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) 
 }
 
 /// Writes how many sessions an agent (`None` = all) has, and the latest used; each row ends with `more`.
-fn summary(json: &mut Json, table: &Sessions, agent: Option<&str>, now: u64, most: usize, more: &str) {
+fn summary(json: &mut Json, table: &Sessions, agent: Option<&str>, now: Now, most: usize, more: &str) {
     let mut seen = 0_usize;
     json.raw("\"recent\":[");
     for entry in table.latest() {
@@ -161,9 +161,8 @@ fn summary(json: &mut Json, table: &Sessions, agent: Option<&str>, now: u64, mos
         if seen > most {
             continue;
         }
-        let used = used(entry);
-        json.raw("{").string("key", &entry.session.key).count("updatedAt", used);
-        json.count("age", now.saturating_sub(used));
+        json.raw("{").string("key", &entry.session.key).count("updatedAt", entry.used.shown());
+        json.count("age", age(now, entry));
         if !more.is_empty() {
             json.string("agentId", &entry.session.agent).string("kind", kind(&entry.session.key));
             json.string("sessionId", &entry.id).raw(more);
@@ -176,7 +175,7 @@ fn summary(json: &mut Json, table: &Sessions, agent: Option<&str>, now: u64, mos
 /// `status`: of what the reference tells, what is true without a model. Source: contract ws.md §4.2.
 pub(super) fn status(asked: &Asked<'_>, _: &Values<'_>, facts: &dyn Facts) -> Answer {
     const ROW: &str = r#""totalTokens":null,"totalTokensFresh":false,"remainingTokens":null,"percentUsed":null,"model":null,"contextTokens":null,"flags":[]"#;
-    let now = facts.wall_ms();
+    let now = facts.now();
     let gate = facts.gate();
     let policy = &gate.rules().policy;
     let table = facts.sessions();
@@ -199,10 +198,10 @@ const NO_TASKS: &str = r#""channelSummary":[],"queuedSystemEvents":[],"tasks":{"
 
 /// `sessions.list`. Sessions here have no labels and no parents. Source: contract ws.md §4.7.
 pub(super) fn sessions(_: &Asked<'_>, values: &Values<'_>, facts: &dyn Facts) -> Answer {
-    let now = facts.wall_ms();
+    let now = facts.now();
     let mut left = values.integer("limit").unwrap_or(i64::MAX);
     let minutes = values.integer("activeMinutes").and_then(|minutes| u64::try_from(minutes).ok());
-    let oldest = minutes.map_or(0, |minutes| now.saturating_sub(minutes.saturating_mul(60_000)));
+    let oldest = minutes.map_or(u64::MAX, |minutes| minutes.saturating_mul(60_000));
     let agent = values.text("agentId").map(|agent| session::agent_id(&agent));
     let search = values.text("search").unwrap_or_default();
     let none = values.raw("label").is_some() || values.raw("spawnedBy").is_some();
@@ -210,14 +209,14 @@ pub(super) fn sessions(_: &Asked<'_>, values: &Values<'_>, facts: &dyn Facts) ->
     let wanted = |entry: &Entry| {
         let kind = kind(&entry.session.key);
         !none
-            && used(entry) >= oldest
+            && age(now, entry) <= oldest
             && agent.as_ref().is_none_or(|agent| entry.session.agent == *agent)
             && (kind != "global" || values.flag("includeGlobal") == Some(true))
             && (kind != "unknown" || values.flag("includeUnknown") == Some(true))
             && entry.matches(search.trim())
     };
     let mut json = Json::object();
-    json.count("ts", now).string("path", MEMORY);
+    json.count("ts", now.shown()).string("path", MEMORY);
     json.raw(r#""defaults":{"modelProvider":null,"model":null,"contextTokens":null}"#).raw("\"sessions\":[");
     let mut told = 0_u64;
     for entry in table.latest() {
@@ -247,7 +246,7 @@ pub(super) fn session(_: &Asked<'_>, values: &Values<'_>, facts: &dyn Facts) -> 
 /// Writes what is told of a session.
 fn row(json: &mut Json, entry: &Entry) {
     let key = &entry.session.key;
-    json.raw("{").string("key", key).string("kind", kind(key)).count("updatedAt", used(entry));
+    json.raw("{").string("key", key).string("kind", kind(key)).count("updatedAt", entry.used.shown());
     json.string("sessionId", &entry.id).string("agentId", &entry.session.agent).count("calls", entry.total);
     json.close("}");
 }
@@ -262,9 +261,9 @@ fn kind(key: &str) -> &'static str {
     }
 }
 
-/// When a session was used last, in milliseconds since 1970.
-fn used(entry: &Entry) -> u64 {
-    u64::try_from(entry.used.wall_ms).unwrap_or(0)
+/// How long ago a session was used last, in milliseconds, whatever the wall clock did since.
+fn age(now: Now, entry: &Entry) -> u64 {
+    u64::try_from(now.boot_ms.saturating_sub(entry.used.boot_ms)).unwrap_or(0)
 }
 
 fn count(number: usize) -> u64 {

@@ -1,6 +1,7 @@
 //! Clients and sockets as they were recorded, contract golden/ws. Where we differ, the row says why.
 
 use super::*;
+use crate::tool::Now;
 
 const EDGE: &str = include_str!("../../../../tests/data/golden-ws/edge.jsonl");
 
@@ -146,7 +147,7 @@ fn play(tape: &str, late_ms: u64) -> Tape {
     let nonce = u128::from_str_radix(&nonce, 16).expect("a UUID").to_be_bytes();
     let mut rig = Rig::new(Mode::Token);
     let ts = challenge["ts"].as_u64().expect("a time");
-    rig.world.wall_ms.set(ts + late_ms);
+    rig.world.now.set(Now { wall_ms: (ts + late_ms) as i64, boot_ms: 0 });
     rig.talk = Talk::new(claims(&rig.world.gate, "127.0.0.1", "").expect("claims"), nonce, [0; 16]);
     assert_eq!(serde_json::from_str::<Value>(&rig.talk.challenge(ts)).expect("JSON"), answers[0]);
     Tape { said, answers, rig }
@@ -200,6 +201,25 @@ fn a_command_with_a_device_signs_what_we_verify() {
     let tape = play(TAPE, 0);
     let (frame, _) = answer(Rig::new(Mode::Token).hear(&tape.said[0].to_string()));
     assert_eq!(frame["error"]["details"]["code"], json!("DEVICE_AUTH_NONCE_MISMATCH"));
+}
+
+#[test]
+fn a_clock_that_nobody_keeps_refuses_no_device() {
+    const TAPE: &str = include_str!("../../../../tests/data/golden-ws/health.jsonl");
+    let hear = |synchronized: Option<bool>, wall_ms: i64| {
+        let mut tape = play(TAPE, 0);
+        tape.rig.world.synchronized = synchronized;
+        tape.rig.world.now.set(Now { wall_ms, boot_ms: 0 });
+        answer(tape.rig.hear(&tape.said[0].to_string())).0
+    };
+    let signed = i64::try_from(NOW).expect("a time");
+    for wall_ms in [0, signed - 3_600_000, signed + 56 * 31_556_952_000, i64::MAX] {
+        for unkept in [Some(false), None] {
+            assert_eq!(hear(unkept, wall_ms)["ok"], json!(true), "{unkept:?} {wall_ms}");
+        }
+        let stale = json!("DEVICE_AUTH_SIGNATURE_EXPIRED");
+        assert_eq!(hear(Some(true), wall_ms)["error"]["details"]["code"], stale, "{wall_ms}");
+    }
 }
 
 #[test]
