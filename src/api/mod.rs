@@ -21,6 +21,7 @@ mod invoke;
 mod open;
 pub mod pretty;
 pub mod replay;
+mod served;
 pub mod socket;
 
 use std::rc::Rc;
@@ -33,6 +34,7 @@ use crate::wire::reply::Reply;
 pub use faults::Fault;
 pub use invoke::{Find, outcome, request, steps_json, verdict};
 pub use open::{Claims, Scene, expects_continue, is_upgrade, opening, upgrade};
+pub use served::{served_as, served_for};
 
 /// What the rooms to the right decided about this gateway and `api` needs to read a message.
 #[derive(Debug, Clone, Default)]

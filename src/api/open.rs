@@ -15,6 +15,10 @@ use crate::wire::body::Framing;
 use crate::wire::head::{Head, Method};
 use crate::wire::reply::Reply;
 
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;
+
 /// The scope that invoking a tool takes. Source: contract http.md §2.8.
 const INVOKE_SCOPE: &str = "operator.write";
 

@@ -188,6 +188,7 @@ mod tests {
     use crate::gate::auth::{Auth, Mode};
     use crate::gate::peer::Names;
     use crate::gate::secret::Secret;
+    use crate::gate::tailnet::{self, Tailnet};
     use crate::gate::{Ask, Gate, Rules};
     use std::time::Duration;
 
@@ -198,22 +199,19 @@ mod tests {
         let auth = Auth { mode, token: Secret::new("t"), password: Secret::new("t"), proxies, ..Auth::default() };
         let names = Names { any_literal: true, ..Names::default() };
         let mut gate = Gate::new(Rules { auth, names, ..Rules::default() });
-        let ask = Ask {
-            peer: peer.parse().expect("an address"),
-            tailnet: &crate::gate::tailnet::Tailnet::Outside,
-            funnel: false,
-            forwarded: false,
-            hops: None,
-            real: None,
-            host: None,
-            origin: None,
-            cross_site: false,
-            credential: Some("t"),
-            scopes,
-            proxy_user: user,
-            proxy_fields: true,
-        };
+        let ask = Ask { credential: Some("t"), scopes, proxy_user: user, ..Ask::bare(peer, &Tailnet::Outside) };
         gate.admit(&ask, Instant::now()).expect("admitted")
+    }
+
+    /// A tailnet peer that needs no secret.
+    fn named(login: &str) -> Principal {
+        let allow = tailnet::Allow { logins: vec![login.into()], ..tailnet::Allow::default() };
+        let rules = tailnet::Rules { allow, identity: true, capability: None };
+        let auth = Auth { token: Secret::new("t"), ..Auth::default() };
+        let who = tailnet::Who { login: Some(login.into()), ..tailnet::Who::default() };
+        let known = Tailnet::Known(std::rc::Rc::new(who));
+        let mut gate = Gate::new(Rules { auth, tailnet: rules, ..Rules::default() });
+        gate.admit(&Ask::bare("100.64.0.7", &known), Instant::now()).expect("admitted")
     }
 
     fn done(text: &str) -> Outcome {
@@ -241,12 +239,14 @@ mod tests {
             caller(Mode::None, "10.0.0.1", None, Some("operator.write")),
             caller(Mode::TrustedProxy, "10.0.0.1", Some("ann"), None),
             caller(Mode::TrustedProxy, "10.0.0.1", Some("bob"), None),
+            named("ann"),
+            named("bob"),
         ];
         let mut all: Vec<Digest> = others.iter().map(|other| own(other, "k", b"b").call).collect();
         all.push(same.call);
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 7, "two callers have one name");
+        assert_eq!(all.len(), 9, "two callers have one name");
         assert_eq!(format!("{SEEDS:?}"), "Seeds(..)");
     }
 

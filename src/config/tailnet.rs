@@ -1,8 +1,10 @@
 //! `gateway.tailnet` and `gateway.auth.tailnet` → where the tailnet is, and what its word on a caller does. Pure.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::Findings;
 use super::fill::At;
-use super::node::{Node, made_of, quoted};
+use super::node::{Node, made_of};
 use crate::gate::peer::Net;
 use crate::gate::tailnet::{Allow, Rules};
 
@@ -10,7 +12,10 @@ use crate::gate::tailnet::{Allow, Rules};
 pub(super) const LOCAL_API: &str = "/var/run/tailscale/tailscaled.sock";
 
 /// The blocks that Tailscale gives addresses from. Source: edge.md §0 item 9.
-const PREFIXES: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
+const PREFIXES: [Net; 2] = [
+    Net { addr: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0)), prefix: 10 },
+    Net { addr: IpAddr::V6(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0)), prefix: 48 },
+];
 
 /// The most bytes of a Unix socket's path, without the null byte behind it. Source: unix(7).
 const SOCKET_PATH: usize = 107;
@@ -61,46 +66,49 @@ pub(super) fn place(at: &At<'_>, findings: &mut Findings) -> Tailnet {
 #[inline(never)]
 fn prefixes(at: &At<'_>, findings: &mut Findings) -> Vec<Net> {
     if !matches!(at.node, Some(Node::List(_))) {
-        return PREFIXES.iter().filter_map(|text| Net::parse(text)).collect();
+        return PREFIXES.to_vec();
     }
     let mut nets = Vec::new();
     for item in at.items() {
         let Some(text) = item.text() else { continue };
-        match Net::parse(text) {
-            Some(net) if net.prefix > 0 => nets.push(net),
-            Some(_) => findings.error(&item.path, "this block holds every address; name the tailnet's own"),
-            None => findings.wrong(&item.path, &[&quoted(text), " is no CIDR block, such as 100.64.0.0/10"]),
+        match Net::parse(text).filter(|net| net.prefix > 0) {
+            Some(net) => nets.push(net),
+            None => findings.error(&item.path, "expected a block of addresses, such as 100.64.0.0/10"),
         }
     }
     if at.items().next().is_none() {
-        findings.error(&at.path, "with no block nobody could come; remove this key, or name the tailnet's own blocks");
+        findings.error(&at.path, "with no block nobody could come; remove this key, or name the tailnet's blocks");
     }
     nets
+}
+
+/// What finds fault with a text.
+type Judge = fn(&str) -> Option<&'static str>;
+
+/// The texts in which nothing is wrong.
+#[inline(never)]
+fn sound(at: &At<'_>, judge: Judge, findings: &mut Findings) -> Vec<String> {
+    let mut texts = Vec::new();
+    for item in at.items() {
+        let Some(text) = item.node.and_then(Node::text).map(str::trim) else { continue };
+        match judge(text) {
+            Some(message) => findings.error(&item.path, message),
+            None => texts.push(text.to_owned()),
+        }
+    }
+    texts
 }
 
 /// `gateway.auth.tailnet`.
 #[inline(never)]
 pub(super) fn rules(at: &At<'_>, findings: &mut Findings) -> Rules {
     let list = at.key("allow");
-    let mut read = |key: &str, judge: fn(&str) -> Option<&'static str>| {
-        let mut texts = Vec::new();
-        for item in list.key(key).items() {
-            let Some(text) = item.node.and_then(Node::text).map(str::trim) else { continue };
-            match judge(text) {
-                Some(message) => findings.error(&item.path, message),
-                None => texts.push(text.to_owned()),
-            }
-        }
-        texts
-    };
-    let logins = read("logins", login);
-    let tags = read("tags", tag);
-    let capabilities = read("capabilities", capability);
+    let kinds: [(&str, Judge); 3] = [("logins", login), ("tags", tag), ("capabilities", capability)];
+    let [logins, tags, capabilities] = kinds.map(|(key, judge)| sound(&list.key(key), judge, findings));
     if logins.iter().any(|login| !login.contains('@')) {
         let message = "a login without @ is one of Headscale's; Tailscale's are such as alice@example.com";
         findings.warn(&list.key("logins").path, message);
     }
-    let logins = logins.into_iter().map(|login| login.to_ascii_lowercase()).collect();
     let allow = Allow { logins, tags, capabilities };
     if list.node.is_some() && allow.is_empty() {
         findings.warn(&list.path, "this lists nobody, so it keeps no tailnet peer out");
@@ -110,13 +118,11 @@ pub(super) fn rules(at: &At<'_>, findings: &mut Findings) -> Rules {
         let message = "this lets peers in without a secret; say which ones in gateway.auth.tailnet.allow";
         findings.error(&at.key("identity").path, message);
     }
+    // Whoever empties the variable in a placeholder does not mean that every tool may be called.
     let named = at.key("capability");
-    let name = named.text();
+    let name = named.node.and_then(Node::text).map(str::trim);
     if let Some(message) = name.and_then(capability) {
         findings.error(&named.path, message);
-    } else if let (Some(Node::Text(_)), None) = (named.node, name) {
-        // Whoever empties the variable in a placeholder does not mean that every tool may be called.
-        findings.error(&named.path, "this is blank; name the capability, or remove this key");
     }
     Rules { allow, identity, capability: name.map(str::to_owned) }
 }
@@ -188,7 +194,7 @@ mod tests {
         let rules = outcome.config.rules.tailnet;
         assert_eq!(
             (&*rules.allow.logins, &*rules.allow.tags),
-            (&["alice@example.com".into()][..], &["tag:home".into()][..])
+            (&["Alice@Example.COM".into()][..], &["tag:home".into()][..])
         );
         assert_eq!(rules.allow.capabilities, ["example.com/cap/toolgate"]);
         assert_eq!((rules.identity, rules.capability.as_deref()), (true, Some("example.com/cap/toolgate")));
@@ -223,15 +229,16 @@ mod tests {
         check(&format!("serveSocket: '/{}'", "x".repeat(107)), &format!("! tailnet.serveSocket: {path}"));
         check(
             "prefixes: []",
-            "! tailnet.prefixes: with no block nobody could come; remove this key, or name the tailnet's own blocks",
+            "! tailnet.prefixes: with no block nobody could come; remove this key, or name the tailnet's blocks",
         );
+        let block_text = "expected a block of addresses, such as 100.64.0.0/10";
         for (block, found) in [
             ("100.64.0.0/10", None),
             ("100.64.0.1", None),
-            ("0.0.0.0/0", Some("this block holds every address; name the tailnet's own")),
-            ("::/0", Some("this block holds every address; name the tailnet's own")),
-            ("100.64/10", Some("\"100.64/10\" is no CIDR block, such as 100.64.0.0/10")),
-            ("tailnet", Some("\"tailnet\" is no CIDR block, such as 100.64.0.0/10")),
+            ("0.0.0.0/0", Some(block_text)),
+            ("::/0", Some(block_text)),
+            ("100.64/10", Some(block_text)),
+            ("tailnet", Some(block_text)),
         ] {
             let found = found.map(|text| format!("! tailnet.prefixes[0]: {text}")).unwrap_or_default();
             check(&format!("prefixes: ['{block}']"), &found);
@@ -280,7 +287,6 @@ mod tests {
     fn what_its_word_does() {
         let alone =
             "! auth.tailnet.identity: this lets peers in without a secret; say which ones in auth.tailnet.allow";
-        let blank = "! auth.tailnet.capability: this is blank; name the capability, or remove this key";
         let cap = "! auth.tailnet.capability: expected the name of an app capability, such as example.com/cap/toolgate, without https://";
         let idle = "auth.tailnet.identity: this takes the place of a secret only; with this auth.mode it does nothing";
         let listed = "tailnet: {identity: true, allow: {tags: ['tag:a']}}";
@@ -294,7 +300,7 @@ mod tests {
             (&format!("mode: 'token', {listed}"), &[]),
             (&format!("mode: 'none', {listed}"), &[idle]),
             ("tailnet: {capability: 'example.com/cap/x'}", &[]),
-            ("tailnet: {capability: ''}", &[blank]),
+            ("tailnet: {capability: ''}", &[cap]),
             ("tailnet: {capability: 'x'}", &[cap]),
             (
                 "trustedProxy: {userHeader: 'Tailscale-User-Login'}",

@@ -49,7 +49,7 @@ pub enum Tailnet {
 /// Which tailnet peers may come in; empty = any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Allow {
-    /// Logins, lower-case.
+    /// Logins, in any case.
     pub logins: Vec<String>,
     /// Tags, with `tag:`; exact spelling.
     pub tags: Vec<String>,
@@ -68,9 +68,14 @@ impl Allow {
         let login = who.login.as_deref().unwrap_or_default();
         // A tagged node has none, and no entry is blank.
         self.logins.iter().any(|own| own.eq_ignore_ascii_case(login))
-            || who.tags.iter().any(|tag| self.tags.iter().any(|own| **own == **tag))
-            || who.capabilities.iter().any(|(name, _)| self.capabilities.iter().any(|own| **own == **name))
+            || who.tags.iter().any(|tag| has(&self.tags, tag))
+            || who.capabilities.iter().any(|(name, _)| has(&self.capabilities, name))
     }
+}
+
+#[inline(never)]
+fn has(list: &[String], text: &str) -> bool {
+    list.iter().any(|own| own == text)
 }
 
 /// What the tailnet's own word on a caller does.

@@ -51,21 +51,7 @@ fn gate(mode: Mode, tailnet: Rules) -> Gate {
 }
 
 fn ask(tailnet: &Tailnet) -> Ask<'_> {
-    Ask {
-        peer: "100.64.0.7".parse().unwrap(),
-        tailnet,
-        funnel: false,
-        forwarded: false,
-        hops: None,
-        real: None,
-        host: Some("pi:18789"),
-        origin: None,
-        cross_site: false,
-        credential: None,
-        scopes: None,
-        proxy_user: None,
-        proxy_fields: true,
-    }
+    Ask { host: Some("pi:18789"), ..Ask::bare("100.64.0.7", tailnet) }
 }
 
 fn subject(tool: &str) -> Subject<'_> {

@@ -13,22 +13,29 @@ use super::*;
 const TOKEN: &str = "sekret-token-123456";
 const PASSWORD: &str = "local-fallback-pw-99";
 
-fn ask<'a>() -> Ask<'a> {
-    Ask {
-        peer: "127.0.0.1".parse().unwrap(),
-        tailnet: &Tailnet::Outside,
-        funnel: false,
-        forwarded: false,
-        hops: None,
-        real: None,
-        host: Some("127.0.0.1:18789"),
-        origin: None,
-        cross_site: false,
-        credential: None,
-        scopes: None,
-        proxy_user: None,
-        proxy_fields: true,
+impl<'a> Ask<'a> {
+    /// Somebody at that address who claims nothing.
+    pub(crate) fn bare(peer: &str, tailnet: &'a Tailnet) -> Ask<'a> {
+        Ask {
+            peer: peer.parse().unwrap(),
+            tailnet,
+            funnel: false,
+            forwarded: false,
+            hops: None,
+            real: None,
+            host: None,
+            origin: None,
+            cross_site: false,
+            credential: None,
+            scopes: None,
+            proxy_user: None,
+            proxy_fields: true,
+        }
     }
+}
+
+fn ask<'a>() -> Ask<'a> {
+    Ask { host: Some("127.0.0.1:18789"), ..Ask::bare("127.0.0.1", &Tailnet::Outside) }
 }
 
 fn subject(tool: &str) -> Subject<'_> {

@@ -8,6 +8,8 @@ mod clocks;
 mod connect;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod tailnet;
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -23,6 +25,7 @@ use crate::gate::auth::{Auth, Mode};
 use crate::gate::peer::Names;
 use crate::gate::policy::Policy;
 use crate::gate::secret::Secret;
+use crate::gate::tailnet::Caller;
 use crate::tool;
 use crate::wire::head::Head;
 
@@ -37,15 +40,19 @@ pub struct Rig {
 
 /// The claims of an upgrade from `peer` with these fields, through the door of `gate`.
 pub fn claims(gate: &RefCell<Gate>, peer: &str, fields: &str) -> Result<Claims<'static>, u16> {
+    claimed(gate, &peer.parse::<IpAddr>().expect("an address").into(), fields)
+}
+
+/// The same of a caller of whom more is known.
+pub fn claimed(gate: &RefCell<Gate>, caller: &Caller, fields: &str) -> Result<Claims<'static>, u16> {
     let text = format!("GET / HTTP/1.1\r\nHost: pi\r\n{fields}\r\n");
     let head = Head::parse(text.into_bytes()).expect("a head");
     let settings = Settings { user_field: Some("x-user".into()), ..Settings::default() };
-    let caller = peer.parse::<IpAddr>().expect("an address").into();
     let scene = crate::api::Scene {
         gate: &mut gate.borrow_mut(),
         settings: &settings,
         vitals: &crate::api::Vitals::default,
-        caller: &caller,
+        caller,
         now: Instant::now(),
     };
     crate::api::upgrade(&head, scene).map_err(|answer| answer.reply.status)
@@ -65,8 +72,12 @@ impl Rig {
     }
 
     pub fn from(rules: Rules, peer: &str, fields: &str) -> Rig {
+        Rig::of(rules, &peer.parse::<IpAddr>().expect("an address").into(), fields)
+    }
+
+    pub fn of(rules: Rules, caller: &Caller, fields: &str) -> Rig {
         let world = World { gate: RefCell::new(Gate::new(rules)), ..World::new(Policy::default()) };
-        let claims = claims(&world.gate, peer, fields).expect("an open door");
+        let claims = claimed(&world.gate, caller, fields).expect("an open door");
         let mut talk = Talk::new(claims, [0x11; 16], [0x22; 16]);
         talk.challenge(NOW);
         Rig { world, talk, seeds: Seeds::new([1; 32]) }

@@ -16,21 +16,7 @@ pub const NOW: u64 = 1_795_320_000_000;
 
 /// A caller with these scopes.
 pub fn caller(scopes: &str) -> Principal {
-    let ask = Ask {
-        peer: "127.0.0.1".parse().unwrap(),
-        tailnet: &Tailnet::Outside,
-        funnel: false,
-        forwarded: false,
-        hops: None,
-        real: None,
-        host: None,
-        origin: None,
-        cross_site: false,
-        credential: None,
-        scopes: Some(scopes),
-        proxy_user: None,
-        proxy_fields: true,
-    };
+    let ask = Ask { scopes: Some(scopes), ..Ask::bare("127.0.0.1", &Tailnet::Outside) };
     let auth = Auth { mode: Mode::None, ..Auth::default() };
     Gate::new(Rules { auth, ..Rules::default() }).admit(&ask, std::time::Instant::now()).unwrap()
 }
