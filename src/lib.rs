@@ -27,11 +27,11 @@
 //! 2. [`serve::http::serve`] waits for the first byte without holding a buffer, then reads at most
 //!    [`limits::HEAD_BYTES_MAX`] bytes; [`wire::head::Scanner`] looks at each byte once and refuses at the first bad one.
 //! 3. [`wire::head::Head::parse`] reads line and fields; [`wire::body::resolve`] decides the framing. Smuggling dies here.
-//! 4. [`api::opening`] translates the head into a [`gate::Ask`]. [`gate::Gate::door`] judges host and origin, then path
-//!    and method are looked at, then [`gate::Gate::admit`] makes a [`gate::Principal`] or a [`gate::Deny`]. No byte of
-//!    the body has been read.
+//! 4. [`api::opening`] translates the head into a [`gate::Ask`]. [`gate::Gate::door`] judges way, host and origin, then
+//!    path and method are looked at, then [`gate::Gate::admit`] makes a [`gate::Principal`] or a [`gate::Deny`], from what
+//!    the tailnet says of the caller and from its proof. No byte of the body has been read.
 //! 5. The body is read, its memory leased from a pool first; [`api::request`] reads its fields without building a tree.
-//! 6. [`gate::Gate::permit`] runs the policy chain and makes a [`gate::Permit`]; [`tool::Listed::check`] checks the
+//! 6. [`gate::Gate::permit`] runs the policy chain, asks what the tailnet's own policy grants, and makes a [`gate::Permit`]; [`tool::Listed::check`] checks the
 //!    arguments against the tool's schema; the body is dropped.
 //! 7. The call waits for its turn in the [`tool::lane::Lane`] of its tool and in that of all calls, or is told that the tool
 //!    is busy. [`tool::run`] spends the permit: it runs the tool the permit names, and no other, under a deadline; with
