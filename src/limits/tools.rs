@@ -199,6 +199,26 @@ pub const FETCH_READ_BYTES: usize = 4 * KIB;
 /// Redirects followed, to the same host and port only; the next one is the answer.
 pub const FETCH_REDIRECTS: usize = 3;
 
+// tool: what tailscaled is asked.
+
+/// From the question to the end of tailscaled's answer; then it counts as none, and whoever was asked for as unknown.
+pub const LOCAL_API_SECS: Duration = Duration::from_secs(1);
+/// One answer of tailscaled, in bytes; a longer one counts as none. What it says of one node takes some 5 KiB.
+pub const LOCAL_API_BYTES: usize = 64 * KIB;
+/// The same with all nodes of the tailnet, some 200: a node takes 1.3 KiB.
+pub const LOCAL_API_PEERS_BYTES: usize = 256 * KIB;
+/// What is kept of one node (name, login, tags, capabilities, tools), in bytes over all its texts, each with what it takes
+/// besides its letters ([`WHO_ITEM_BYTES`]). A node of which there is more counts as unknown: part of it would be another.
+pub const WHO_BYTES: usize = 8 * KIB;
+/// What such a text takes in memory besides its letters, in bytes.
+pub const WHO_ITEM_BYTES: usize = 32;
+/// One such text, in bytes; with a longer one the node counts as unknown.
+pub const WHO_TEXT_BYTES: usize = 256;
+/// Addresses of one node of the tailnet; this device with more counts as unknown, of others the rest is not shown.
+pub const TAILSCALE_IPS: usize = 8;
+/// Complaints of tailscaled that are kept; the rest is not shown.
+pub const TAILSCALE_HEALTH: usize = 16;
+
 // tool: child processes.
 
 /// From the SIGTERM that asks a child to end, at its deadline or when its caller is gone, to SIGKILL.

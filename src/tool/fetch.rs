@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::border::Who;
 use super::host::Host;
+use super::pipe::Pipe;
 use super::reach::{self, Fault, Why};
 use super::url::Url;
 use crate::limits::{FETCH_READ_BYTES, FETCH_REDIRECTS};
@@ -41,27 +42,46 @@ pub(super) struct Request<'a> {
 /// The rule against the host; what the network or the server did; or which part of the request cannot be sent.
 pub(super) async fn fetch(host: &Host, mut request: Request<'_>) -> Result<(Answer, IpAddr), Fault> {
     let mut left = if matches!(request.method, "GET" | "HEAD") { FETCH_REDIRECTS } else { 0 };
-    let mut buffer = vec![0; FETCH_READ_BYTES];
     loop {
         let bytes = written(&request).map_err(|_| Fault(Why::Input, "the path or a header cannot be sent as it is"))?;
         let reached = reach::dial(host, request.who, &request.url.host, request.url.port, request.until).await?;
-        reached.pipe.send(&bytes).await.map_err(Fault::of)?;
-        let mut reader = Reader::new(request.method == "HEAD", request.most);
-        loop {
-            let length = reached.pipe.read(&mut buffer).await.map_err(Fault::of)?;
-            if length == 0 || reader.take(buffer.get(..length).unwrap_or_default()).map_err(strange)? {
-                break;
-            }
-        }
-        let answer = reader.end().map_err(strange)?;
+        let answer = exchange(&reached.pipe, &bytes, request.method == "HEAD", request.most).await?;
         match moved(&answer, &request.url).filter(|_| left > 0) {
             Some(path) => request.url.path = path,
-            None if compressed(&answer) => {
-                return Err(Fault(Why::Failed, "the answer is compressed, though that was ruled out"));
-            }
-            None => return Ok((answer, reached.addr)),
+            None => return Ok((plain(answer)?, reached.addr)),
         }
         left = left.saturating_sub(1);
+    }
+}
+
+/// Asks a service of this machine, to which `pipe` leads and which goes by `name`, for what stands at `target`.
+///
+/// # Errors
+/// What the socket or the service did.
+pub(super) async fn local(pipe: &Pipe, name: &str, target: &str, most: usize) -> Result<Answer, Fault> {
+    let ask = Ask::new("GET", target, name).map_err(|_| Fault(Why::Input, "the question cannot be asked as it is"))?;
+    plain(exchange(pipe, &ask.finish(b""), false, most).await?)
+}
+
+/// One request over a connection, and its answer.
+async fn exchange(pipe: &Pipe, request: &[u8], headless: bool, most: usize) -> Result<Answer, Fault> {
+    let mut buffer = vec![0; FETCH_READ_BYTES];
+    pipe.send(request).await.map_err(Fault::of)?;
+    let mut reader = Reader::new(headless, most);
+    loop {
+        let length = pipe.read(&mut buffer).await.map_err(Fault::of)?;
+        if length == 0 || reader.take(buffer.get(..length).unwrap_or_default()).map_err(strange)? {
+            break;
+        }
+    }
+    reader.end().map_err(strange)
+}
+
+/// The answer, if it is as it was asked for.
+fn plain(answer: Answer) -> Result<Answer, Fault> {
+    match compressed(&answer) {
+        true => Err(Fault(Why::Failed, "the answer is compressed, though that was ruled out")),
+        false => Ok(answer),
     }
 }
 

@@ -19,6 +19,7 @@ use super::gateway::Desk;
 use super::gpio::Pins;
 use super::lane::Lane;
 use super::ledger::Sessions;
+use super::localapi::LOCAL_API;
 use super::root::Root;
 use super::storage::Probes;
 use super::targets::Targets;
@@ -103,6 +104,8 @@ pub struct Host {
     pub tasks: LocalExecutor<'static>,
     /// The gateway's own files and directories (configuration, token, state), which no tool shows.
     pub private: RefCell<Vec<PathBuf>>,
+    /// Where tailscaled's LocalAPI listens, below the root. Whoever serves fills it from the configuration.
+    pub local_api: RefCell<PathBuf>,
     pub(super) start: Now,
     /// Whether the clock is kept in time, as of that second since boot.
     pub(super) synchronized: Cell<Option<(i64, Option<bool>)>>,
@@ -139,6 +142,7 @@ impl Host {
             own: RefCell::default(),
             tasks: LocalExecutor::new(),
             private: RefCell::default(),
+            local_api: RefCell::new(PathBuf::from(LOCAL_API)),
             start: Now::read(),
             synchronized: Cell::default(),
             probes: Probes::default(),
@@ -166,6 +170,11 @@ impl Host {
         beside: Pin<Box<dyn Future<Output = ()> + 'a>>,
     ) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
         Box::pin(self.tasks.run(beside))
+    }
+
+    /// The real place of tailscaled's socket.
+    pub fn tailscaled(&self) -> PathBuf {
+        self.root.place(&self.local_api.borrow())
     }
 
     /// What built-in tools may touch, as it stands now.

@@ -39,6 +39,7 @@ pub mod lane;
 mod leases;
 mod ledger;
 mod listed;
+pub mod localapi;
 mod logs;
 mod manager;
 mod mounts;
@@ -64,6 +65,11 @@ mod sessions;
 pub mod shape;
 mod storage;
 mod table;
+mod tailscale;
+#[cfg(test)]
+#[allow(dead_code, reason = "the rest is for the integration tests")]
+#[path = "../../tests/it/tailscaled.rs"]
+mod tailscaled;
 pub mod targets;
 pub mod telling;
 pub mod template;
@@ -327,6 +333,8 @@ mod tests {
             "network_interfaces",
             "network_neighbors",
             "ping",
+            "tailscale_status",
+            "tailscale_whois",
             "tcp_check",
             "wake_on_lan",
         ];

@@ -6,13 +6,16 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::task::Poll;
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::watch::{self, Watched, Way};
+
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A socket with a deadline.
 pub(super) struct Pipe {
@@ -33,12 +36,22 @@ impl Pipe {
         until: Instant,
     ) -> io::Result<Pipe> {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(family, kind, flags, protocol)?;
+        let socket = rustix::net::socket_with(family, kind, FLAGS, protocol)?;
         match rustix::net::connect(&socket, &to) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
+        Ok(Pipe { io: watch::descriptor(socket)?, until })
+    }
+
+    /// A stream to whoever listens at `path`, connected at once: nothing is between the two but the kernel. Where more
+    /// wait than may, it says so instead of waiting ([`io::ErrorKind::WouldBlock`]).
+    ///
+    /// # Errors
+    /// When nobody listens there, or what does is not for us.
+    pub(super) fn local(path: &Path, until: Instant) -> io::Result<Pipe> {
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
         Ok(Pipe { io: watch::descriptor(socket)?, until })
     }
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::object::quoted;
@@ -420,41 +420,49 @@ fn texts(raw: &str, items_max: usize, chars_max: usize, lenient: bool) -> Result
     if !raw.starts_with('[') {
         return Err("must be an array of strings".into());
     }
-    let mut list = List { items_max, chars_max, lenient, texts: Vec::new(), wrong: None };
-    let _ = serde_json::Deserializer::from_str(raw).deserialize_seq(&mut list);
-    list.wrong.map_or(Ok(list.texts), Err)
+    let (mut texts, mut wrong, mut seen) = (Vec::new(), None, 0);
+    elements(raw, &mut |item| {
+        if seen == items_max {
+            if !lenient {
+                wrong = Some(format!("must have at most {items_max} items").into());
+            }
+            return None;
+        }
+        seen += 1;
+        match text(item.get(), chars_max) {
+            Ok(text) => texts.push(text),
+            Err(_) if lenient => {}
+            Err(Wrong::Junk(words) | Wrong::Large(words)) => {
+                wrong = Some(format!("each item {words}").into());
+                return None;
+            }
+        }
+        Some(())
+    });
+    wrong.map_or(Ok(texts), Err)
 }
 
-struct List {
-    items_max: usize,
-    chars_max: usize,
-    lenient: bool,
-    texts: Vec<String>,
-    wrong: Option<Wrong>,
-}
+/// Hands every element of an array to a function, as a slice of raw JSON, until that returns `None`.
+struct Elements<'f, 'de>(&'f mut dyn FnMut(&'de RawValue) -> Option<()>);
 
-impl<'de> Visitor<'de> for &mut List {
-    type Value = ();
+impl<'de> Visitor<'de> for Elements<'_, 'de> {
+    type Value = bool;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        for _ in 0..self.items_max {
-            let Some(raw) = seq.next_element::<&RawValue>()? else { return Ok(()) };
-            match text(raw.get(), self.chars_max) {
-                Ok(text) => self.texts.push(text),
-                Err(_) if self.lenient => {}
-                Err(Wrong::Junk(wrong) | Wrong::Large(wrong)) => {
-                    self.wrong = Some(format!("each item {wrong}").into());
-                    return Ok(());
-                }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
+        while let Some(raw) = seq.next_element()? {
+            if (self.0)(raw).is_none() {
+                return Ok(false);
             }
         }
-        if !self.lenient && seq.next_element::<IgnoredAny>()?.is_some() {
-            self.wrong = Some(format!("must have at most {} items", self.items_max).into());
-        }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Whether `raw` is an array and `each` took every element of it.
+pub(super) fn elements<'de>(raw: &'de str, each: &mut dyn FnMut(&'de RawValue) -> Option<()>) -> bool {
+    serde_json::Deserializer::from_str(raw).deserialize_seq(Elements(each)).unwrap_or(false)
 }
 
 /// The JSON Schema (2020-12) of `params`; `closed` refuses undeclared arguments.

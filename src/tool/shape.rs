@@ -16,6 +16,13 @@ pub struct Shape {
 /// An absolute path.
 pub const ABSOLUTE: Shape = Shape { pattern: "^/", must: "start with /", matches: |text| text.starts_with('/') };
 
+/// An address, alone or with a port. Whether it is one, is decided where it is read.
+pub const ADDRESS: Shape = Shape {
+    pattern: r"^[0-9A-Fa-f:.\[\]%]+$",
+    must: "be an address, alone or with a port: hexadecimal digits, : . % and brackets",
+    matches: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || b":.[]%".contains(&b)),
+};
+
 /// A host: a name or an address. What it really is, is decided where it is reached.
 pub const HOST: Shape = Shape {
     pattern: r"^[A-Za-z0-9_\[][A-Za-z0-9_.:%\]-]*$",
@@ -124,6 +131,12 @@ mod tests {
 
     #[test]
     fn rows() {
+        for good in ["100.64.0.2", "100.64.0.2:80", "[fd7a::1]:80", "FD7A::1", "fe80::1%1"] {
+            check(ADDRESS, good, true);
+        }
+        for bad in ["", "nodekey:ab", "100.64.0.2 ", "1&proto=udp", "fe80::1%eth0"] {
+            check(ADDRESS, bad, false);
+        }
         check(ABSOLUTE, "/", true);
         check(ABSOLUTE, "/mnt/a b", true);
         check(ABSOLUTE, "", false);

@@ -4,7 +4,7 @@ use super::schema::{Kind, Param};
 use super::shape;
 use super::{Run, Tier, Tool};
 use super::{agents, clock, device, files, gateway, gpio, home, leases, logs, mqtt, neighbors, network, probe};
-use super::{service, sessions, storage, thermal, wake, web};
+use super::{service, sessions, storage, tailscale, thermal, wake, web};
 use crate::limits::{
     FETCH_BYTES, FETCH_BYTES_CEILING, FETCH_FIELD_CHARS, FETCH_FIELDS, FETCH_URL_CHARS, FILE_LIST_CEILING,
     FILE_LIST_DEFAULT, FILE_READ_BYTES_CEILING, FILE_READ_BYTES_DEFAULT, GPIO_PULSE_MS, LOG_TAIL_LINES_CEILING,
@@ -12,7 +12,7 @@ use crate::limits::{
 };
 
 /// Every built-in tool, sorted by name.
-pub static TOOLS: [Tool; 29] = [
+pub static TOOLS: [Tool; 31] = [
     Tool {
         name: "agents_list",
         group: "agents",
@@ -25,10 +25,7 @@ pub static TOOLS: [Tool; 29] = [
         tier: Tier::Break,
         summary: "Restart this device",
         params: &[
-            Param {
-                required: true,
-                ..optional("confirm", Kind::Text { min: 1, max: 64, shape: None }, "This device's host name")
-            },
+            required("confirm", Kind::Text { min: 1, max: 64, shape: None }, "This device's host name"),
             optional("delay_s", Kind::Integer { min: 2, max: 3600, default: Some(5) }, "Seconds until it restarts"),
         ],
         present: service::rebootable,
@@ -170,15 +167,12 @@ pub static TOOLS: [Tool; 29] = [
         tier: Tier::Act,
         summary: "Call a service of Home Assistant that the operator allows",
         params: &[
-            Param { required: true, ..optional("domain", HA_DOMAIN, "The service's domain, such as light") },
-            Param {
-                required: true,
-                ..optional(
-                    "service",
-                    Kind::Text { min: 1, max: 64, shape: Some(shape::HA_SERVICE) },
-                    "The service, such as turn_on",
-                )
-            },
+            required("domain", HA_DOMAIN, "The service's domain, such as light"),
+            required(
+                "service",
+                Kind::Text { min: 1, max: 64, shape: Some(shape::HA_SERVICE) },
+                "The service, such as turn_on",
+            ),
             optional("entity_id", HA_ENTITY, "The entity it is called for"),
             optional("data", Kind::ANY_OBJECT, "What the service is told besides"),
         ],
@@ -192,7 +186,7 @@ pub static TOOLS: [Tool; 29] = [
         group: "home",
         tier: Tier::Probe,
         summary: "State and attributes of an entity of Home Assistant",
-        params: &[Param { required: true, ..optional("entity_id", HA_ENTITY, "The entity, such as light.kitchen") }],
+        params: &[required("entity_id", HA_ENTITY, "The entity, such as light.kitchen")],
         present: home::present,
         run: Run::Later(home::state),
         ..OBSERVE
@@ -309,10 +303,7 @@ pub static TOOLS: [Tool; 29] = [
         name: "service_restart",
         tier: Tier::Act,
         summary: "Restart a service that the operator named",
-        params: &[Param {
-            required: true,
-            ..optional("unit", Kind::Text { min: 1, max: 128, shape: Some(shape::UNIT) }, "The unit")
-        }],
+        params: &[required("unit", Kind::Text { min: 1, max: 128, shape: Some(shape::UNIT) }, "The unit")],
         present: service::restartable,
         run: Run::Later(service::restart),
         would: Some(service::would_restart),
@@ -388,6 +379,28 @@ pub static TOOLS: [Tool; 29] = [
         )],
         present: storage::present,
         run: Run::Later(storage::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "tailscale_status",
+        group: "net",
+        summary: "How this device is on its tailnet: state, addresses, name, health, and the other nodes",
+        params: &[optional("peers", Kind::Boolean { default: false }, "Also the other nodes, sorted by name")],
+        present: tailscale::present,
+        run: Run::Later(tailscale::status),
+        ..OBSERVE
+    },
+    Tool {
+        name: "tailscale_whois",
+        group: "net",
+        summary: "Whose node of the tailnet an address belongs to",
+        params: &[required(
+            "addr",
+            Kind::Text { min: 1, max: 64, shape: Some(shape::ADDRESS) },
+            "The address, alone or with a port",
+        )],
+        present: tailscale::present,
+        run: Run::Later(tailscale::whois),
         ..OBSERVE
     },
     Tool {

@@ -26,5 +26,7 @@ mod socket_siege;
 mod socket_upgrade;
 mod source;
 mod strict;
+mod tailscale;
+mod tailscaled;
 mod tidy;
 mod wear;
