@@ -330,6 +330,21 @@ pub const CLIENT_SECS: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
 pub const CLIENT_ANSWER_BYTES: u64 = 16 * MIB as u64;
 
+// The tailnet: what is waited for, and what tailscaled is asked.
+
+/// Rest after the kernel tells of a change of interfaces; what follows within it is looked at once.
+pub const INTERFACES_REST: Duration = Duration::from_millis(100);
+/// Time until a listener on the tailnet that could not be opened is tried again.
+pub const TAILNET_RETRY_SECS: Duration = Duration::from_secs(5);
+/// How long what tailscaled said of a peer or of this device holds. Source: edge.md §4 item 4.
+pub const WHOIS_SECS: Duration = Duration::from_secs(60);
+/// How long its silence holds, or that it does not know a peer: short, so that a new peer need not wait.
+pub const WHOIS_FAILED_SECS: Duration = Duration::from_secs(5);
+/// Peers of the tailnet that are remembered; the one not asked for longest goes. Source: edge.md §4 item 4.
+pub const WHOIS_ENTRIES: usize = 256;
+/// Questions to tailscaled at once; further ones wait their turn.
+pub const LOOKUPS: usize = 4;
+
 const _: () = {
     // What connections may hold together with the program stays below the promise.
     let connections = CONNECTIONS_DEFAULT * HEAD_BYTES_MAX;

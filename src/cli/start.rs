@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::args::{Run, Toolgate};
 use super::load::{self, Findings, Settled};
 use super::{complain, desk, exit, refuse, say};
 use crate::api::Settings;
-use crate::config::{self, Config, Limits};
+use crate::config::{self, Bind, Config, Limits};
 use crate::gate::auth::Mode;
 use crate::gate::policy::Policy;
 use crate::gate::secret::Secret;
@@ -21,7 +21,7 @@ use crate::limits::PORT_DEFAULT;
 use crate::serve::activation;
 use crate::serve::gateway::Gateway;
 use crate::serve::http::Bounds;
-use crate::serve::listen::{Door, Listener};
+use crate::serve::listen::{Address, Door, Listener};
 use crate::serve::reload::{Fixed, Hands, Places, Regime};
 use crate::serve::{self, Crowd, files, listen, notify};
 use crate::tool::{self, Declared, Host};
@@ -52,22 +52,26 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
         Err(code) => return code,
     };
     let addresses = listen::addresses(&listeners);
+    let places: Vec<Address> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let limits = settled.loaded.config.gateway.limits;
     let handshake_ms = settled.loaded.config.gateway.handshake_timeout_ms;
     let hello = Duration::from_millis(handshake_ms.into());
     let bounds = Bounds { body_pool_bytes: limits.body_pool_bytes, hello, ..Bounds::default() };
     let crowd = Crowd { most: limits.connections, most_per_peer: limits.connections_per_peer };
     let (bind, former) = (settled.bind, Vec::new());
-    let fixed = Fixed { bind, port, inherited, limits, handshake_ms, addresses: addresses.clone(), former };
+    let serve_socket = settled.loaded.config.gateway.tailnet.serve_socket.clone();
+    let fixed =
+        Fixed { bind, port, inherited, limits, handshake_ms, addresses: addresses.clone(), serve_socket, former };
     let (fixed, kept) = (RefCell::new(fixed), RefCell::new(settled.kept_token()));
     let standing = Rc::new(Standing { asked, flags, fixed, kept });
     let regime = standing.regime(settled, Vec::new());
     let host = host(asked, &regime.rules.policy);
     let gateway = Gateway::new(regime, host, hands(standing));
     let ready = move || {
-        for address in &addresses {
-            log::info!("listen address={address}");
-            say(&format!("listening on http://{address}\n"));
+        for place in &places {
+            log::info!("listen address={place}");
+            let scheme = if place.tcp().is_some() { "http://" } else { "" };
+            say(&format!("listening on {scheme}{place}\n"));
         }
         notify::ready(&listening(&addresses));
     };
@@ -86,12 +90,17 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
 /// The listeners there are from the start, and whether a service manager opened those of TCP.
 fn open(settled: &Settled, port: u16, mut listeners: Vec<Listener>) -> Result<(Vec<Listener>, bool), u8> {
     let inherited = listeners.iter().any(|listener| listener.address.tcp().is_some());
+    let served = listeners.iter().any(|listener| listener.door == Door::Serve);
     if !inherited {
         let opened = listen::open(settled.bind, port).map_err(|text| {
             complain(&text);
             exit::FAILED
         })?;
         listeners.splice(0..0, opened);
+    }
+    if let Some(path) = settled.loaded.config.gateway.tailnet.serve_socket.as_deref().filter(|_| !served) {
+        let opened = listen::open_serve(Path::new(path));
+        listeners.push(opened.map_err(|text| refuse(&[["gateway.tailnet.serveSocket: ", &text].concat()]))?);
     }
     Ok((listeners, inherited))
 }
@@ -170,6 +179,7 @@ fn hands(standing: Rc<Standing>) -> Hands {
         }),
         lookup: Box::new(desk::lookup),
         addresses,
+        listens: Box::new(|address| say(&format!("listening on http://{address}\n"))),
         public_key: identity(asked),
         places: Places {
             config: load::place(asked).map(text),
@@ -206,7 +216,13 @@ impl Standing {
     fn relocate(&self, settled: &Settled) -> Vec<Listener> {
         let port = port(self.flags, settled);
         let mut fixed = self.fixed.borrow_mut();
-        if fixed.inherited || (fixed.bind, fixed.port) == (settled.bind, port) {
+        if fixed.inherited {
+            return Vec::new();
+        }
+        // The tailnet's listeners come and go by themselves; what is opened for it at once is loopback.
+        let base = |bind: Bind| if bind == Bind::Tailnet { Bind::Loopback } else { bind };
+        if (base(fixed.bind), fixed.port) == (base(settled.bind), port) {
+            fixed.bind = settled.bind;
             return Vec::new();
         }
         // Whoever took any port has one now, and keeps it.
@@ -252,15 +268,31 @@ impl Standing {
         for (source, entry) in rules.policy.unknown_entries() {
             log::warn!("policy_unknown_entry source={source} entry={}", serve::log::Shown(&entry));
         }
+        let held = fixed.held(bind, port, &gateway);
         let settings = Settings {
             user_field: gateway.user_header,
             required_fields: gateway.required_headers,
             transport_security: gateway.hsts.map(Rc::from),
         };
-        let held = fixed.held(bind, port, gateway.handshake_timeout_ms, &gateway.limits);
+        let tailnet = gateway.tailnet;
         let Limits { calls, message_bytes, tool_result_bytes, .. } = gateway.limits;
         let (result_bytes, targets) = (tool_result_bytes, Rc::new(targets));
-        Regime { rules, settings, calls, result_bytes, message_bytes, declared, targets, private, held, listeners }
+        let taken = fixed.addresses.first().map_or(port, |address| address.port());
+        let tailnet_port = (fixed.bind == Bind::Tailnet).then_some(taken);
+        Regime {
+            rules,
+            settings,
+            calls,
+            result_bytes,
+            message_bytes,
+            declared,
+            targets,
+            private,
+            held,
+            tailnet,
+            tailnet_port,
+            listeners,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ impl Facts for Gateway {
     }
 
     fn address(&self) -> Option<String> {
-        let addresses = self.addresses.borrow();
+        let addresses = self.listening();
         let reachable = |ip: &std::net::IpAddr| !ip.is_loopback() && !ip.is_unspecified();
         addresses.iter().map(std::net::SocketAddr::ip).find(reachable).map(|ip| ip.to_string())
     }

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -16,13 +18,15 @@ use super::audit::Audit;
 use super::deadline::{Deadline, Deadlines};
 use super::http::{Body, Opened, Service};
 use super::hub::{Hub, Urgency};
-use super::listen::{self, Arrival, Group, Move, Seats};
+use super::listen::{self, Arrival, Move, Seats};
 use super::log::{Named, Shown};
 use super::notify;
 use super::pulse::Monitor;
+use super::quota::Quota;
 use super::reload::{Hands, Last, Places, Regime};
 use super::report::{self, Report, Traffic};
 use super::socket::Pipe;
+use super::tailnet::Tailnet;
 use super::visitor::{Knock, Visitor};
 use crate::api::replay::{self, Name, Seeds, Table};
 use crate::api::socket::facts::Facts;
@@ -31,9 +35,7 @@ use crate::api::{self, Admitted, Answer, Fault, Note, Opening, Scene, Settings, 
 use crate::gate::scope::Scopes;
 use crate::gate::tailnet::Caller;
 use crate::gate::{Deny, Gate, Permit};
-use crate::limits::{
-    CALLS_WAITING, LOG_REFUSALS, LOG_WINDOW, RETRY_SECS, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER, TURN_SECS,
-};
+use crate::limits::{CALLS_WAITING, RETRY_SECS, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER, TURN_SECS};
 use crate::tool::lane::{Busy, Lane, Turn, Width};
 use crate::tool::{self, Checked, Desk, Host, Listed, Outcome, Reloaded};
 use crate::wire::body::Framing;
@@ -57,8 +59,12 @@ pub struct Gateway {
     pub(super) audit: Audit,
     reload: Box<dyn Fn() -> Result<Regime, Vec<String>>>,
     last_reload: RefCell<Option<Last>>,
+    /// Those that the configuration names; [`Gateway::listening`] has all.
     pub(super) addresses: RefCell<Vec<SocketAddr>>,
-    moves: (Sender<Move>, Receiver<Move>),
+    pub(super) moves: (Sender<Move>, Receiver<Move>),
+    pub(super) tailnet: Tailnet,
+    /// Tells the operator of one more listener.
+    pub(super) listens: Box<dyn Fn(SocketAddr)>,
     pub(super) seats: RefCell<Option<Rc<Seats>>>,
     deadlines: RefCell<Rc<Deadlines>>,
     /// Everybody connected by socket.
@@ -75,7 +81,7 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway under `regime`, whose tools see `host` and which reads files and flags through `hands`.
     pub fn new(regime: Regime, mut host: Host, hands: Hands) -> Rc<Gateway> {
-        let Hands { reload, document, lookup, addresses, public_key, places } = hands;
+        let Hands { reload, document, lookup, addresses, listens, public_key, places } = hands;
         Rc::new_cyclic(|own: &Weak<Gateway>| {
             // A tool runs in a gateway that is there, so the other arm is never taken.
             let owner = own.clone();
@@ -83,6 +89,7 @@ impl Gateway {
             host.result_bytes.set(regime.result_bytes);
             host.equip(regime.declared, regime.targets, regime.private);
             host.own.borrow_mut().clone_from(&addresses);
+            *host.local_api.borrow_mut() = PathBuf::from(&regime.tailnet.local_api);
             let owner = own.clone();
             let status = move || owner.upgrade().map(|gateway| gateway.status()).unwrap_or_default();
             let (restart, status) = (Box::new(restart), Box::new(status));
@@ -103,6 +110,8 @@ impl Gateway {
                 last_reload: RefCell::default(),
                 addresses: RefCell::new(addresses),
                 moves: channel::unbounded(),
+                tailnet: Tailnet::new(regime.tailnet, regime.tailnet_port),
+                listens,
                 seats: RefCell::default(),
                 deadlines: RefCell::default(),
                 hub: Hub::default(),
@@ -168,10 +177,13 @@ impl Gateway {
         self.message_bytes.set(regime.message_bytes);
         if !regime.listeners.is_empty() {
             *self.addresses.borrow_mut() = listen::addresses(&regime.listeners);
-            self.host.own.borrow_mut().clone_from(&self.addresses.borrow());
             // It cannot fail: the channel has no bound, and this gateway holds both its ends.
-            _ = self.moves.0.try_send((Group::Base, regime.listeners));
+            _ = self.moves.0.try_send(Move::Base(regime.listeners));
         }
+        drop(gate);
+        *self.host.local_api.borrow_mut() = PathBuf::from(&regime.tailnet.local_api);
+        self.tailnet.replace(regime.tailnet, regime.tailnet_port);
+        self.rename();
     }
 
     /// How the gateway is: compact JSON, and a card for people.
@@ -182,7 +194,8 @@ impl Gateway {
             uptime_s: self.started.elapsed().as_secs(),
             resident_kb,
             resident_peak_kb,
-            listeners: self.addresses.borrow().iter().map(ToString::to_string).collect(),
+            listeners: self.listening().iter().map(ToString::to_string).collect(),
+            tailnet: self.tailnet.report(),
             connections: self.seats.borrow().as_ref().map_or(0, |seats| seats.taken()),
             sockets: self.hub.count(),
             calls_running: self.calls.counts().0,
@@ -341,8 +354,7 @@ impl Service for Rc<Gateway> {
     type Talk = Visitor;
 
     async fn meet(&self, head: &Head, from: Arrival) -> Caller {
-        _ = head;
-        from.peer().into()
+        self.identify(head, from).await
     }
 
     fn open(&self, head: &Head, framing: Framing, caller: &Caller) -> Opened<Self::Ticket, Box<Knock>> {
@@ -356,7 +368,8 @@ impl Service for Rc<Gateway> {
         let vitals = || {
             let uptime = now.saturating_duration_since(self.started).as_millis();
             let uptime_ms = u64::try_from(uptime).unwrap_or(u64::MAX);
-            Vitals { uptime_ms, failing: Vec::new(), pulse: self.monitor.look(now) }
+            let failing = if self.tailnet.waits() { vec!["tailnet"] } else { Vec::new() };
+            Vitals { uptime_ms, failing, pulse: self.monitor.look(now) }
         };
         let mut gate = self.gate.borrow_mut();
         let scene = Scene { gate: &mut gate, settings: &self.settings.borrow(), vitals: &vitals, caller, now };
@@ -412,8 +425,13 @@ impl Service for Rc<Gateway> {
                     gateway.tick(number);
                 }
             };
-            gateway.host.work(Box::pin(ticks)).await;
+            let both = smol::future::zip(ticks, gateway.keep_tailnet());
+            gateway.host.work(Box::pin(async { _ = both.await })).await;
         }
+    }
+
+    fn welcomes(&self, from: Arrival, stream: BorrowedFd<'_>) -> bool {
+        Gateway::welcomes(self, from, stream)
     }
 
     fn stop(&self) {
@@ -501,50 +519,6 @@ fn all_calls(running: usize) -> Width {
     Width { running, waiting: CALLS_WAITING, interval_ms: 0 }
 }
 
-/// One of a socket's requests in progress, counted until dropped.
-pub(super) struct Running(Rc<Cell<usize>>);
-
-impl Running {
-    /// Counts one more, unless `most` run already.
-    pub(super) fn start(calls: &Rc<Cell<usize>>, most: usize) -> Option<Running> {
-        if calls.get() >= most {
-            return None;
-        }
-        calls.set(calls.get() + 1);
-        Some(Running(Rc::clone(calls)))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// How many refusals are logged in a second: strangers must not be able to fill a disk.
-#[derive(Debug, Default)]
-struct Quota {
-    since: Cell<Option<Instant>>,
-    said: Cell<u32>,
-    unsaid: Cell<u32>,
-}
-
-impl Quota {
-    /// Whether a refusal may be logged; if so, how many were left out before it.
-    fn take(&self, now: Instant) -> Option<u32> {
-        if self.since.get().is_none_or(|since| now.saturating_duration_since(since) >= LOG_WINDOW) {
-            self.since.set(Some(now));
-            self.said.set(0);
-        }
-        if self.said.get() >= LOG_REFUSALS {
-            self.unsaid.set(self.unsaid.get().saturating_add(1));
-            return None;
-        }
-        self.said.set(self.said.get() + 1);
-        Some(self.unsaid.replace(0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -582,16 +556,5 @@ mod tests {
         let turn = replays.borrow_mut().begin(name);
         drop(Run { replays: &replays, turn, began: false });
         assert_eq!(replays.borrow_mut().look(&name, Instant::now()), Ok(None), "one that never got its turn may");
-    }
-
-    #[test]
-    fn refusals_beyond_the_quota_are_counted_not_logged() {
-        let (quota, start) = (Quota::default(), Instant::now());
-        for _ in 0..LOG_REFUSALS {
-            assert_eq!(quota.take(start), Some(0));
-        }
-        assert_eq!((quota.take(start), quota.take(start)), (None, None));
-        assert_eq!(quota.take(start + LOG_WINDOW), Some(2));
-        assert_eq!(quota.take(start + LOG_WINDOW), Some(0));
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -79,6 +79,11 @@ pub trait Service: 'static {
     /// Answers a request whose body has come, within a time of its own. The body should be dropped before anything is
     /// waited for. It is dropped itself when the peer leaves.
     fn answer(&self, ticket: Self::Ticket, body: Body, caller: Caller) -> impl Future<Output = Answer>;
+    /// Whether whoever comes from there is listened to at all; `stream` is its connection.
+    fn welcomes(&self, from: Arrival, stream: BorrowedFd<'_>) -> bool {
+        _ = (from, stream);
+        true
+    }
     /// Is told of every answer that did not come from [`Service::answer`], for the log.
     fn note(&self, answer: &Answer, peer: IpAddr);
     /// Is shown the places that connections sit in and the deadlines of all, at the start.

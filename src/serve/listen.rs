@@ -6,11 +6,12 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use async_io::Timer;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use smol::LocalExecutor;
 
 use super::Job;
@@ -30,19 +31,26 @@ pub enum Door {
     Serve,
     /// One that is bound to the tailnet's interface.
     Tailnet,
+    /// One at an address of the tailnet that the kernel does not let us bind to the interface.
+    Unbound,
 }
 
-/// Listeners that come and go together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    /// Those that the configuration names; open from start to end.
-    Base,
-    /// Those on the tailnet's interface.
-    Tailnet,
-}
+/// What a listener on an interface is known by: the interface's number, and where it listens.
+pub type Place = (i64, SocketAddr);
 
-/// Listeners that take the place of those of their group.
-pub type Move = (Group, Vec<Listener>);
+/// Which listeners change.
+#[derive(Debug)]
+pub enum Move {
+    /// These take the place of those that the configuration names, which are open from start to end.
+    Base(Vec<Listener>),
+    /// Of those on the tailnet's interface these places stay, and these are added.
+    Tailnet {
+        /// The places that stay.
+        keep: Vec<Place>,
+        /// What is added.
+        open: Vec<(Place, Listener)>,
+    },
+}
 
 /// Where a connection comes from, as the kernel says.
 #[derive(Debug, Clone, Copy)]
@@ -166,6 +174,49 @@ pub fn open(bind: Bind, port: u16) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
+/// Opens the Unix socket that Tailscale Serve comes to. What comes in there may claim to be anybody, so its directory must be
+/// closed to everybody else; tailscaled, being root, connects all the same. A socket that a gateway left behind is removed.
+///
+/// # Errors
+/// One sentence that names the fix.
+///
+/// Source: edge.md §0 item 4, §4 shape B.
+pub fn open_serve(path: &Path) -> Result<Listener, String> {
+    let shown = path.display();
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let meta = std::fs::metadata(directory).map_err(|error| {
+        format!("{}: {error}; make this directory, with mode 0700, for the user running toolgate", directory.display())
+    })?;
+    let own = rustix::process::geteuid().as_raw();
+    if meta.mode() & 0o077 != 0 || (meta.uid() != own && meta.uid() != 0) {
+        let directory = directory.display();
+        return Err(format!(
+            "{directory}: others can reach what is in it and pretend to be Tailscale Serve; chmod 700 {directory}"
+        ));
+    }
+    let failed = |error: io::Error| format!("{shown}: {error}: the socket cannot be listened on");
+    let address = SocketAddrUnix::new(path).map_err(|error| failed(error.into()))?;
+    let make = || {
+        rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )
+    };
+    let socket = make().map_err(|error| failed(error.into()))?;
+    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        if rustix::net::connect(&socket, &address).is_ok() {
+            return Err(format!("{shown}: another program listens there, maybe another toolgate; stop it"));
+        }
+        _ = std::fs::remove_file(path);
+    }
+    let socket = make().map_err(|error| failed(error.into()))?;
+    rustix::net::bind(&socket, &address).map_err(|error| failed(error.into()))?;
+    rustix::net::listen(&socket, BACKLOG).map_err(|error| failed(error.into()))?;
+    Ok(Listener { socket, address: Address::Unix(path.to_owned()), door: Door::Serve })
+}
+
 /// Whether this is the inside of a container. Source: contract http.md §2.9.
 fn contained() -> bool {
     let marks = ["/.dockerenv", "/run/.containerenv", "/var/run/.containerenv"];
@@ -285,6 +336,9 @@ pub async fn accept<S: Service>(
             }
         };
         exhausted = false;
+        if !shared.service.welcomes(from, stream.get_ref().as_fd()) {
+            continue;
+        }
         let shared = Rc::clone(&shared);
         match seats.take(from.peer()) {
             Ok(seat) => {

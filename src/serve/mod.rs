@@ -14,11 +14,14 @@ pub mod log;
 pub mod notify;
 pub mod pool;
 pub mod pulse;
+mod quota;
 pub mod reactor;
 pub mod reload;
 mod report;
 pub mod socket;
+mod tailnet;
 mod visitor;
+mod whois;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,7 +34,7 @@ use smol::{LocalExecutor, Task, future, stream::StreamExt};
 
 use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
 use http::{Bounds, Service, Shared};
-use listen::{Group, Listener, Seats};
+use listen::{Door, Listener, Move, Place, Seats};
 use reactor::Reactor;
 
 /// The wall clock since 1970, zero before. For display only: every decision is taken on the monotonic clock.
@@ -82,36 +85,47 @@ pub fn run<S: Service>(
     let accept = {
         let (reactor, shared, seats, executor) =
             (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
-        move |listeners: Vec<Listener>| -> std::io::Result<Vec<Task<()>>> {
-            let mut tasks = Vec::new();
-            for listener in listeners {
-                let Listener { socket, door, .. } = listener;
-                let listener = reactor.watch(socket)?;
-                let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
-                let job: Job = Box::pin(listen::accept(listener, door, reactor, shared, seats, Rc::clone(&executor)));
-                tasks.push(executor.spawn(job));
-            }
-            Ok(tasks)
+        move |listener: Listener| -> std::io::Result<(Door, Task<()>)> {
+            let Listener { socket, door, .. } = listener;
+            let listener = reactor.watch(socket)?;
+            let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
+            let job: Job = Box::pin(listen::accept(listener, door, reactor, shared, seats, Rc::clone(&executor)));
+            Ok((door, executor.spawn(job)))
         }
     };
-    let (mut base, mut tailnet) = (accept(listeners)?, Vec::new());
+    let mut base = listeners.into_iter().map(&accept).collect::<std::io::Result<Vec<_>>>()?;
     let moves = shared.service.moves();
-    // Holds the listeners' tasks; dropped with them when the gateway stops.
+    // Holds the listeners' tasks; dropped with them when the gateway stops. A listener that closes keeps its connections.
     let listening: Job = Box::pin(async move {
+        let mut tailnet: Vec<(Place, Task<()>)> = Vec::new();
+        let failed = |error| ::log::error!("move_failed error=\"{error}\"");
         loop {
-            let Ok((group, listeners)) = moves.recv().await else { return std::future::pending().await };
-            let accepting = if group == Group::Base { &mut base } else { &mut tailnet };
-            match accept(listeners) {
-                // The old listeners close; their connections stay.
-                Ok(tasks) => *accepting = tasks,
-                Err(error) => ::log::error!("move_failed listeners={} error=\"{error}\"", accepting.len()),
+            match moves.recv().await {
+                Ok(Move::Base(listeners)) => {
+                    match listeners.into_iter().map(&accept).collect::<std::io::Result<Vec<_>>>() {
+                        Ok(tasks) => {
+                            base.retain(|(door, _)| *door == Door::Serve);
+                            base.extend(tasks);
+                        }
+                        Err(error) => failed(error),
+                    }
+                }
+                Ok(Move::Tailnet { keep, open }) => {
+                    tailnet.retain(|(place, _)| keep.contains(place));
+                    for (place, listener) in open {
+                        match accept(listener) {
+                            Ok((_, task)) => tailnet.push((place, task)),
+                            Err(error) => failed(error),
+                        }
+                    }
+                }
+                Err(_) => return std::future::pending().await,
             }
         }
     });
     let listening = executor.spawn(listening);
     reactor::enter(&reactor, &shared.deadlines);
     let live: Job = Box::pin(shared.service.live());
-    executor.spawn(live).detach();
     if let Some(pulse) = notify::watchdog(&shared.deadlines) {
         executor.spawn(pulse).detach();
     }
@@ -128,6 +142,8 @@ pub fn run<S: Service>(
         finish(&shared, &seats, &mut signals).await;
     });
     let supervisor = executor.spawn(supervisor);
+    // After it: whatever comes later is told of after what there is from the start.
+    executor.spawn(live).detach();
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
     reactor::leave();
     Ok(())

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::listen::Listener;
 use crate::api::Settings;
-use crate::config::{Bind, Limits};
+use crate::config::{self, Bind, Limits};
 use crate::gate::Rules;
 use crate::limits::RELOAD_FINDINGS;
 use crate::tool::{self, Declared, Targets};
@@ -32,6 +32,10 @@ pub struct Regime {
     pub private: Vec<PathBuf>,
     /// Keys whose new value needs a restart.
     pub held: Vec<&'static str>,
+    /// What the configuration says of the tailnet.
+    pub tailnet: config::Tailnet,
+    /// The port to listen on there; `None` when the configuration binds elsewhere.
+    pub tailnet_port: Option<u16>,
     /// Listeners that take the place of those in use; empty = they stay.
     pub listeners: Vec<Listener>,
 }
@@ -46,6 +50,8 @@ pub struct Hands {
     pub lookup: tool::LookUp,
     /// The addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// Tells the operator of one more listener.
+    pub listens: Box<dyn Fn(SocketAddr)>,
     /// The gateway's own ed25519 key; `None` where it could not be kept.
     pub public_key: Option<[u8; 32]>,
     /// Where its files are.
@@ -76,20 +82,23 @@ pub struct Fixed {
     pub handshake_ms: u32,
     /// The addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// The Unix socket for Tailscale Serve.
+    pub serve_socket: Option<String>,
     /// Those before: connections made there stay, and go on to name them as their host.
     pub former: Vec<SocketAddr>,
 }
 
 impl Fixed {
     /// The keys that would be another at the next start.
-    pub fn held(&self, bind: Bind, port: u16, handshake_ms: u32, limits: &Limits) -> Vec<&'static str> {
-        let own = &self.limits;
+    pub fn held(&self, bind: Bind, port: u16, gateway: &config::Gateway) -> Vec<&'static str> {
+        let (own, limits) = (&self.limits, &gateway.limits);
         let rows = [
             ("gateway.bind", self.bind != bind && !self.inherited),
             ("gateway.port", self.port != port && !self.inherited),
             ("gateway.limits.connections", own.connections != limits.connections),
             ("gateway.limits.connectionsPerPeer", own.connections_per_peer != limits.connections_per_peer),
-            ("gateway.handshakeTimeoutMs", self.handshake_ms != handshake_ms),
+            ("gateway.handshakeTimeoutMs", self.handshake_ms != gateway.handshake_timeout_ms),
+            ("gateway.tailnet.serveSocket", self.serve_socket != gateway.tailnet.serve_socket),
             ("gateway.limits.bodyPoolBytes", own.body_pool_bytes != limits.body_pool_bytes),
         ];
         rows.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -18,6 +18,7 @@ pub(super) struct Report {
     pub resident_kb: Option<u64>,
     pub resident_peak_kb: Option<u64>,
     pub listeners: Vec<String>,
+    pub tailnet: Tailnet,
     pub connections: usize,
     /// Of the connections, those that speak the gateway's protocol.
     pub sockets: usize,
@@ -29,6 +30,71 @@ pub(super) struct Report {
     pub tools: Vec<Traffic>,
     pub last_reload: Option<Reload>,
     pub last_errors: Vec<Event>,
+}
+
+/// The tailnet and our listeners there.
+pub(super) struct Tailnet {
+    /// `listening`, `waiting`, `userspace` (peers come from loopback), or `off` where the configuration binds elsewhere.
+    pub state: &'static str,
+    /// The interface that is waited for.
+    pub interface: String,
+    /// Each address there, and the interface it is bound to; blank where the kernel does not permit that.
+    pub listeners: Vec<(String, String)>,
+    /// Why not every listener is open; blank when all are.
+    pub why: String,
+    /// What tailscaled says of itself, such as `Running`; `None` where it does not answer.
+    pub backend: Option<String>,
+    /// This device's name in the tailnet.
+    pub name: Option<String>,
+    /// What is wrong with tailscaled's answers.
+    pub trouble: Option<&'static str>,
+}
+
+impl Tailnet {
+    fn json(&self, json: &mut Json) {
+        json.key("tailnet").raw("{").string("state", self.state).string("interface", &self.interface);
+        json.key("listeners").raw("[");
+        for (address, interface) in &self.listeners {
+            json.raw("{").string("address", address).string("interface", interface).close("}");
+        }
+        json.close("]");
+        let why = Some(self.why.as_str()).filter(|why| !why.is_empty());
+        let texts = [
+            ("why", why),
+            ("backend", self.backend.as_deref()),
+            ("name", self.name.as_deref()),
+            ("trouble", self.trouble),
+        ];
+        for (key, text) in texts {
+            match text {
+                Some(text) => json.string(key, text),
+                None => json.key(key).raw("null"),
+            };
+        }
+        json.close("}");
+    }
+
+    /// For people; nothing where neither tailscaled nor the configuration speak of a tailnet.
+    fn line(&self) -> Option<String> {
+        if self.state == "off" && self.backend.is_none() && self.trouble.is_none() {
+            return None;
+        }
+        let mut line = ["tailnet      ", self.state].concat();
+        let backend = self.backend.as_deref().or(self.trouble).unwrap_or("not running");
+        line.extend([", tailscale ", backend]);
+        if let Some(name) = &self.name {
+            line.extend([", ", name]);
+        }
+        if !self.why.is_empty() {
+            line.extend(["; ", &self.why]);
+        }
+        for (address, interface) in &self.listeners {
+            if interface.is_empty() {
+                line.extend(["; ", address, " is not bound to ", &self.interface]);
+            }
+        }
+        Some(line)
+    }
 }
 
 /// The calls of one tool.
@@ -104,6 +170,7 @@ impl Report {
             };
         }
         json.texts("listeners", self.listeners.iter().map(String::as_str));
+        self.tailnet.json(&mut json);
         json.count("connections", self.connections as u64).count("sockets", self.sockets as u64);
         json.count("calls_running", self.calls_running as u64).count("calls_waiting", self.calls_waiting as u64);
         json.count("calls_most", self.calls_most as u64).key("tools").raw("[");
@@ -133,6 +200,9 @@ impl Report {
         // Writing to a String cannot fail.
         for listener in &self.listeners {
             _ = writeln!(card, "listening    http://{listener}");
+        }
+        if let Some(line) = self.tailnet.line() {
+            _ = writeln!(card, "{line}");
         }
         _ = writeln!(card, "connections  {}, {} of them sockets", self.connections, self.sockets);
         _ = writeln!(
@@ -192,6 +262,15 @@ mod tests {
             resident_kb: Some(5),
             resident_peak_kb: Some(7),
             listeners: vec!["127.0.0.1:1".into()],
+            tailnet: Tailnet {
+                state: "waiting",
+                interface: "tailscale0".into(),
+                listeners: vec![("100.64.0.1:1".into(), String::new())],
+                why: "waiting for tailscale0".into(),
+                backend: Some("NeedsLogin".into()),
+                name: None,
+                trouble: None,
+            },
             connections: 2,
             sockets: 1,
             calls_running: 0,
@@ -201,13 +280,17 @@ mod tests {
             last_reload: Some(last.into()),
             last_errors: errors(vec![line(1, Level::Info, "call"), line(2, Level::Error, "broken")]),
         };
-        let expected = "toolgate 1, up 1 d 1 h\nlistening    http://127.0.0.1:1\nconnections  2, 1 of them sockets\n\
+        let expected = "toolgate 1, up 1 d 1 h\nlistening    http://127.0.0.1:1\n\
+            tailnet      waiting, tailscale NeedsLogin; waiting for tailscale0; 100.64.0.1:1 is not bound to tailscale0\nconnections  2, 1 of them sockets\n\
             calls        0 running of 8 at most, 3 waiting\n             wake: 1 running, 2 waiting, 4 refused\nmemory       5 KiB resident, 7 KiB at most so far\n\
             reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
             Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";
         assert_eq!(report.card(), expected);
         let expected = "{\"version\":\"1\",\"uptime_s\":90061,\"resident_kb\":5,\"resident_peak_kb\":7,\
-            \"listeners\":[\"127.0.0.1:1\"],\"connections\":2,\"sockets\":1,\"calls_running\":0,\"calls_waiting\":3,\
+            \"listeners\":[\"127.0.0.1:1\"],\
+            \"tailnet\":{\"state\":\"waiting\",\"interface\":\"tailscale0\",\"listeners\":[{\"address\":\"100.64.0.1:1\",\
+            \"interface\":\"\"}],\"why\":\"waiting for tailscale0\",\"backend\":\"NeedsLogin\",\"name\":null,\"trouble\":null},\
+            \"connections\":2,\"sockets\":1,\"calls_running\":0,\"calls_waiting\":3,\
             \"calls_most\":8,\"tools\":[{\"name\":\"wake\",\"running\":1,\"waiting\":2,\"refused\":4}],\
             \"last_reload\":{\"at\":\"Thu, 01 Jan 1970 00:00:00 GMT\",\"by\":\"SIGHUP\",\"ok\":false,\
             \"findings\":[\"gateway.prot: unknown\"],\"needs_restart\":[]},\

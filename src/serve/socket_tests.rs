@@ -39,6 +39,8 @@ fn gateway() -> Rc<Gateway> {
         declared: Vec::new(),
         targets: Rc::default(),
         private: Vec::new(),
+        tailnet: crate::config::Config::default().gateway.tailnet,
+        tailnet_port: None,
         held: Vec::new(),
         listeners: Vec::new(),
     };
@@ -47,6 +49,7 @@ fn gateway() -> Rc<Gateway> {
         document: Box::new(|| Err("none".into())),
         lookup: Box::new(|_| None),
         addresses: Vec::new(),
+        listens: Box::new(|_| ()),
         public_key: None,
         places: Places::default(),
     };

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use log::Level;
 
-use super::gateway::{Gateway, Running};
+use super::gateway::Gateway;
 use super::hub::{Guest, Urgency};
 use super::listen::Seat;
 use super::log::{Named, Shown};
+use super::quota::Running;
 use super::socket::{Pipe, Talk, Work};
 use crate::api::replay::Name;
 use crate::api::socket::facts::Facts;

@@ -33,6 +33,7 @@ mod gateway;
 mod gpio;
 mod home;
 mod host;
+pub mod interfaces;
 mod ioctl;
 pub mod kernel;
 pub mod lane;

@@ -9,6 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
+use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
 use super::neighbors::{Found, Neighbor};
@@ -30,6 +31,8 @@ const DUMP: u16 = 0x301;
 /// The length of a message's own header.
 const HEADER: usize = 16;
 const MAIN_TABLE: u32 = 254;
+/// The groups RTMGRP_LINK, RTMGRP_IPV4_IFADDR and RTMGRP_IPV6_IFADDR.
+const CHANGES: u32 = 0x1 | 0x10 | 0x100;
 
 /// Everything about the network.
 ///
@@ -37,12 +40,7 @@ const MAIN_TABLE: u32 = 254;
 /// When the socket is denied, the kernel refuses, or the answer does not end within the limits.
 pub(super) fn read() -> io::Result<Net> {
     let (socket, mut buffer) = open()?;
-    let mut net = Net { links: links(&socket, &mut buffer)?, route: None };
-    ask(&socket, &mut buffer, GET_ADDR, 8, &mut |kind, body| {
-        if kind == NEW_ADDR {
-            address(body, &mut net.links);
-        }
-    })?;
+    let mut net = Net { links: addressed(&socket, &mut buffer)?, route: None };
     let mut best: Option<Default> = None;
     ask(&socket, &mut buffer, GET_ROUTE, 12, &mut |kind, body| {
         if let Some(found) = default(body).filter(|_| kind == NEW_ROUTE) {
@@ -55,6 +53,26 @@ pub(super) fn read() -> io::Result<Net> {
     net.route = best.and_then(|best| Some((named(&net.links, best.index)?, best.gateway)));
     net.links = in_order(net.links);
     Ok(net)
+}
+
+/// The links and their addresses.
+///
+/// # Errors
+/// As those of [`read`].
+pub(super) fn interfaces() -> io::Result<Vec<Link>> {
+    let (socket, mut buffer) = open()?;
+    addressed(&socket, &mut buffer)
+}
+
+/// A socket that the kernel tells of every change of a link or an address. What it says is not read, only that it spoke.
+///
+/// # Errors
+/// When the socket is denied.
+pub(super) fn changes() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, CHANGES))?;
+    Ok(socket)
 }
 
 /// Adds all neighbours to `found`, except those that the kernel made for itself (multicast, the loopback).
@@ -74,6 +92,16 @@ pub(super) fn neighbors(found: &mut Found) -> io::Result<()> {
 fn open() -> io::Result<(OwnedFd, Vec<u8>)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok((socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?, vec![0; NETLINK_BYTES]))
+}
+
+fn addressed(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {
+    let mut links = links(socket, buffer)?;
+    ask(socket, buffer, GET_ADDR, 8, &mut |kind, body| {
+        if kind == NEW_ADDR {
+            address(body, &mut links);
+        }
+    })?;
+    Ok(links)
 }
 
 fn links(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {

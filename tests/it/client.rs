@@ -59,8 +59,9 @@ impl Answer {
 
     /// What every answer must hold to, whatever it says. `head` says that it answers a HEAD request.
     fn check(&self, head: bool) -> Result<(), String> {
-        if !head && self.status >= 400 && self.field("content-type").is_some_and(|v| v.starts_with("application/json"))
-        {
+        let json = self.field("content-type").is_some_and(|v| v.starts_with("application/json"));
+        // A gateway that is not ready says so in the words of readiness.
+        if !head && self.status >= 400 && json && self.json()["ready"] != false {
             self.error();
         }
         for name in ["server", "x-powered-by", "www-authenticate", "etag"] {
