@@ -67,6 +67,9 @@
 //! Connections, sessions and counted failures stay. Listeners and the bounds on memory are decided once, at start
 //! ([`serve::reload::Fixed`]); what a configuration may not do on those listeners does not come into force either.
 //!
+//! A service manager, where there is one, may have opened the listeners ([`serve::activation`]): they stay for good. It is
+//! told of start, reload, stop and, from the loop itself, of life ([`serve::notify`]).
+//!
 //! ## Which clock
 //!
 //! Deadlines, limits and locks are counted by [`std::time::Instant`], which on Linux is CLOCK_MONOTONIC: it never steps, and it

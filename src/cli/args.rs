@@ -58,7 +58,11 @@ pub enum Command {
 
 /// Run the gateway until SIGTERM or SIGINT. Prints one line for each address it listens on.
 #[derive(FromArgs, Debug, PartialEq, Default)]
-#[argh(subcommand, name = "run")]
+#[argh(
+    subcommand,
+    name = "run",
+    note = "Under systemd: Type=notify, WatchdogSec= and socket units work; inherited sockets replace --bind and --port."
+)]
 pub struct Run {
     /// port to listen on; 0 = any (default: configuration, else 18789)
     #[argh(option, arg_name = "n")]

@@ -20,6 +20,9 @@ use crate::tool::inherit;
 /// The name of the socket that `tailscale serve` connects to.
 const SERVE: &str = "serve";
 
+/// The number of the first. Source: sd_listen_fds(3), `SD_LISTEN_FDS_START`.
+const FIRST: usize = 3;
+
 /// So many there may be, of the descriptors that are kept for the program itself.
 const MOST: usize = DESCRIPTORS_RESERVED / 2;
 
@@ -28,32 +31,33 @@ const MOST: usize = DESCRIPTORS_RESERVED / 2;
 ///
 /// # Errors
 /// One sentence that names the fix.
+#[inline(never)]
 pub fn sockets() -> Result<Vec<Listener>, String> {
-    let variable = |name: &str| std::env::var(name).ok();
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let process = rustix::process::getpid().to_string();
-    let count = count(variable("LISTEN_PID"), variable("LISTEN_FDS"), &process)?;
-    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':');
-    let mut sockets = Vec::new();
-    for (descriptor, socket) in inherit(count) {
+    let Some(count) = count(&variable("LISTEN_PID"), &variable("LISTEN_FDS"), &process) else {
+        let most = MOST.to_string();
+        return Err(["socket activation: LISTEN_FDS must be a count of sockets, at most ", &most].concat());
+    };
+    let names = variable("LISTEN_FDNAMES");
+    let (mut names, mut passed) = (names.split(':'), inherit(count).into_iter());
+    let mut listeners = Vec::with_capacity(count);
+    for descriptor in FIRST..FIRST + count {
         let name = names.next().unwrap_or_default();
-        let socket = socket.ok_or("nothing was passed there").and_then(|socket| admit(socket, name));
-        sockets.push(socket.map_err(|what| {
-            let descriptor = descriptor.to_string();
-            ["socket activation: descriptor ", &descriptor, ": ", what].concat()
-        })?);
+        match passed.next().ok_or("nothing was passed there").and_then(|socket| admit(socket, name)) {
+            Ok(listener) => listeners.push(listener),
+            Err(what) => return Err(["socket activation: descriptor ", &descriptor.to_string(), ": ", what].concat()),
+        }
     }
-    Ok(sockets)
+    Ok(listeners)
 }
 
-/// How many sockets there are for this process.
-fn count(whose: Option<String>, count: Option<String>, process: &str) -> Result<usize, String> {
-    let Some(count) = count.filter(|_| whose.is_some_and(|whose| whose == process)) else { return Ok(0) };
-    let number = count.parse().ok().filter(|number| *number <= MOST);
-    number.ok_or_else(|| {
-        let most = MOST.to_string();
-        ["socket activation: LISTEN_FDS must be a count of sockets, at most ", &most].concat()
-    })
+/// How many sockets there are for this process; `None` when nobody can tell.
+fn count(whose: &str, count: &str, process: &str) -> Option<usize> {
+    if whose != process || count.is_empty() {
+        return Some(0);
+    }
+    count.parse().ok().filter(|number| *number <= MOST)
 }
 
 /// Looks at what was passed.
@@ -103,20 +107,16 @@ mod tests {
 
     #[test]
     fn sockets_are_for_the_process_that_is_named() {
-        let check = |whose: Option<&str>, said: Option<&str>, expected: Option<usize>| {
-            assert_eq!(
-                count(whose.map(String::from), said.map(String::from), "7").ok(),
-                expected,
-                "{whose:?} {said:?}"
-            );
+        let check = |whose: &str, said: &str, expected: Option<usize>| {
+            assert_eq!(count(whose, said, "7"), expected, "{whose} {said}");
         };
-        check(Some("7"), Some("2"), Some(2));
-        check(Some("7"), Some("8"), Some(MOST));
-        for (whose, said) in [(None, Some("2")), (Some("8"), Some("2")), (Some(""), Some("x")), (Some("7"), None)] {
+        check("7", "2", Some(2));
+        check("7", "8", Some(MOST));
+        for (whose, said) in [("", "2"), ("8", "2"), ("", "x"), ("7 ", "2"), ("7", "")] {
             check(whose, said, Some(0));
         }
-        for said in ["", "-1", "9", "2 ", "99999999999999999999"] {
-            check(Some("7"), Some(said), None);
+        for said in ["-1", "9", "2 ", "x", "99999999999999999999"] {
+            check("7", said, None);
         }
     }
 

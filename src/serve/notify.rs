@@ -8,9 +8,9 @@
 //! must not get lost, but no longer than [`NOTIFY_STEP`].
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::limits::{LOG_VALUE_BYTES, NOTIFY_STEP};
 use crate::tool::redact::cut;
 
 thread_local! {
-    static MANAGER: Option<Manager> = std::env::var_os("NOTIFY_SOCKET").and_then(|name| Manager::find(&name));
+    static MANAGER: Option<Manager> = std::env::var_os("NOTIFY_SOCKET").and_then(|name| Manager::find(name).map_err(failed).ok());
 }
 
 /// Where the gateway is in its life, as the manager sees it.
@@ -132,29 +132,26 @@ fn with(tell: impl Fn(&Manager)) {
 
 impl Manager {
     /// The manager that listens at `name`: a path, or after `@` a name without a file. Source: sd_notify(3).
-    fn find(name: &OsString) -> Option<Manager> {
+    fn find(name: OsString) -> rustix::io::Result<Manager> {
         let address = match name.as_bytes() {
-            [b'/', ..] => SocketAddrUnix::new(name.as_os_str()),
-            [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name),
-            _ => Err(Errno::AFNOSUPPORT),
+            [b'/', ..] => SocketAddrUnix::new(CString::new(name.into_vec()).map_err(|_| Errno::INVAL)?)?,
+            [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
+            _ => return Err(Errno::AFNOSUPPORT),
         };
-        let socket = || {
-            let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-            sockopt::set_socket_timeout(&socket, Timeout::Send, Some(NOTIFY_STEP))?;
-            Ok(socket)
-        };
-        let found = address.and_then(|address| Ok((address, socket()?)));
-        let (address, socket) = found.map_err(failed).ok()?;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_socket_timeout(&socket, Timeout::Send, Some(NOTIFY_STEP))?;
         let (status, refused) = (RefCell::default(), Cell::default());
-        Some(Manager { socket, address, phase: Cell::new(Phase::Starting), status, refused })
+        Ok(Manager { socket, address, phase: Cell::new(Phase::Starting), status, refused })
     }
 
     /// Keeps `text` as the status. Returns whether it is another one.
     fn keep(&self, text: &str) -> bool {
-        // A line break would begin another message, and there are some that a manager obeys.
-        let text: String = cut(text, LOG_VALUE_BYTES).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let former = self.status.replace(text);
-        former != *self.status.borrow()
+        // Another line would be another message, and there are some that a manager obeys.
+        let text = cut(text.lines().next().unwrap_or_default(), LOG_VALUE_BYTES);
+        let mut status = self.status.borrow_mut();
+        let other = *status != text;
+        text.clone_into(&mut status);
+        other
     }
 
     /// The gateway serves, from now on or again.
@@ -243,13 +240,13 @@ mod tests {
     #[test]
     fn a_status_is_one_line() {
         let check = |text: &str, expected: &str| {
-            let manager = Manager::find(&"@toolgate-nobody".into()).expect("a socket");
+            let manager = Manager::find("@toolgate-nobody".into()).expect("a socket");
             assert!(manager.keep(text));
             assert!(!manager.keep(text), "the same again");
             assert_eq!(*manager.status.borrow(), expected);
         };
         check("waiting for tailscale0", "waiting for tailscale0");
-        check("a\nMAINPID=1\r\n", "a MAINPID=1  ");
+        check("a\nMAINPID=1\r\n", "a");
         check(&"x".repeat(1_000), &"x".repeat(LOG_VALUE_BYTES));
     }
 
@@ -257,7 +254,7 @@ mod tests {
     fn names_that_are_none() {
         for name in ["", "run/notify", "vsock:2:1", &format!("/{}", "x".repeat(200)), &format!("@{}", "x".repeat(200))]
         {
-            assert!(Manager::find(&name.into()).is_none(), "{name:?}");
+            assert!(Manager::find(name.into()).is_err(), "{name:?}");
         }
     }
 }

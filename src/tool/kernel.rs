@@ -102,17 +102,22 @@ pub(super) fn disinherit() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// The first `count` descriptors behind the standard three with their numbers, from now on closed at exec; `None` where
-/// nothing is open. To be called before this program opens anything; only the first call finds any.
-pub(crate) fn inherit(count: usize) -> Vec<(c_int, Option<OwnedFd>)> {
+/// The first `count` descriptors behind the standard three, from now on closed at exec; fewer where one is not open. To be
+/// called before this program opens anything; only the first call finds any.
+pub(crate) fn inherit(count: usize) -> Vec<OwnedFd> {
     static DONE: AtomicBool = AtomicBool::new(false);
-    let own = |descriptor| {
-        // SAFETY: see the head of this file.
-        let open = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
-        // SAFETY: see the head of this file: it is open, and nobody else's.
-        (descriptor, open.then(|| unsafe { OwnedFd::from_raw_fd(descriptor) }))
-    };
-    if DONE.swap(true, Ordering::Relaxed) { Vec::new() } else { (3..).take(count).map(own).collect() }
+    let mut found = Vec::with_capacity(count);
+    if !DONE.swap(true, Ordering::Relaxed) {
+        for descriptor in (3..).take(count) {
+            // SAFETY: see the head of this file.
+            if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+                break;
+            }
+            // SAFETY: see the head of this file: it is open, and nobody else's.
+            found.push(unsafe { OwnedFd::from_raw_fd(descriptor) });
+        }
+    }
+    found
 }
 
 /// The stack that one child at a time begins on.

@@ -284,7 +284,9 @@ fn calls_over_the_socket() {
     let over = |args: &[&str]| called(&gateway, &[args, &["--ws"]].concat());
     let [http, socket] = [&url, &ws].map(|url| called(&gateway, &["agents_list", "--url", url]));
     assert_eq!((http.code, http.out.as_str(), http.log.as_str()), (0, socket.out.as_str(), ""), "{http:?} {socket:?}");
-    assert_eq!(gateway.log().matches("socket_open").count(), 1, "{}", gateway.tail());
+    // The log is collected by another thread.
+    let opened = until(SOON, || Some(gateway.log().matches("socket_open").count()).filter(|count| *count > 0));
+    assert_eq!(opened, Some(1), "{}", gateway.tail());
     let ops = over(&["agents_list", "--session", "agent:ops:main"]);
     assert!(ops.out.contains("\"ops\""), "the session arrives: {ops:?}");
     let wrong = gateway.dir().write("wrong", 0o600, "wrong-wrong-wrong-wrong");

@@ -112,8 +112,10 @@ fn traced(setup: Setup, trace: &Path) -> Setup {
 
 /// What a trace shows of wear, once its process has ended.
 fn worn(trace: &Path, id: u32) -> Vec<String> {
-    let last = format!("{id} +++ exited with 0 +++");
-    let text = || fs::read_to_string(trace).ok().filter(|text| text.lines().any(|line| line == last));
+    // Short numbers are filled up with spaces.
+    let (id, last) = (id.to_string(), "+++ exited with 0 +++");
+    let ends = |line: &str| line.split_once(' ').is_some_and(|(own, what)| own == id && what.trim_start() == last);
+    let text = || fs::read_to_string(trace).ok().filter(|text| text.lines().any(ends));
     let text = until(SOON, text).unwrap_or_else(|| panic!("{}: no end of the trace", trace.display()));
     let calls = calls(&text);
     assert!(calls.iter().any(|call| call.starts_with("write")), "nothing is traced:\n{text}");
