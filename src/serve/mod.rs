@@ -30,6 +30,7 @@ use std::time::Duration;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use rustix::time::{ClockId, clock_gettime};
+use smol::channel::Receiver;
 use smol::{LocalExecutor, Task, future, stream::StreamExt};
 
 use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
@@ -63,6 +64,9 @@ pub struct Crowd {
 /// What a task does. Those of which there are few are boxed, so that they share one copy of the road.
 type Job = Pin<Box<dyn Future<Output = ()>>>;
 
+/// What accepts the connections of one listener.
+type Accepting = (Door, Task<()>);
+
 /// Serves `listeners` until SIGTERM or SIGINT, then lets calls in flight finish for [`SHUTDOWN_SECS`] at most. Calls
 /// `ready` when signals are caught and connections accepted, and `hangup` at each SIGHUP until it stops.
 ///
@@ -85,7 +89,7 @@ pub fn run<S: Service>(
     let accept = {
         let (reactor, shared, seats, executor) =
             (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats), Rc::clone(&executor));
-        move |listener: Listener| -> std::io::Result<(Door, Task<()>)> {
+        move |listener: Listener| -> std::io::Result<Accepting> {
             let Listener { socket, door, .. } = listener;
             let listener = reactor.watch(socket)?;
             let (reactor, shared, seats) = (Rc::clone(&reactor), Rc::clone(&shared), Rc::clone(&seats));
@@ -93,36 +97,8 @@ pub fn run<S: Service>(
             Ok((door, executor.spawn(job)))
         }
     };
-    let mut base = listeners.into_iter().map(&accept).collect::<std::io::Result<Vec<_>>>()?;
-    let moves = shared.service.moves();
-    // Holds the listeners' tasks; dropped with them when the gateway stops. A listener that closes keeps its connections.
-    let listening: Job = Box::pin(async move {
-        let mut tailnet: Vec<(Place, Task<()>)> = Vec::new();
-        let failed = |error| ::log::error!("move_failed error=\"{error}\"");
-        loop {
-            match moves.recv().await {
-                Ok(Move::Base(listeners)) => {
-                    match listeners.into_iter().map(&accept).collect::<std::io::Result<Vec<_>>>() {
-                        Ok(tasks) => {
-                            base.retain(|(door, _)| *door == Door::Serve);
-                            base.extend(tasks);
-                        }
-                        Err(error) => failed(error),
-                    }
-                }
-                Ok(Move::Tailnet { keep, open }) => {
-                    tailnet.retain(|(place, _)| keep.contains(place));
-                    for (place, listener) in open {
-                        match accept(listener) {
-                            Ok((_, task)) => tailnet.push((place, task)),
-                            Err(error) => failed(error),
-                        }
-                    }
-                }
-                Err(_) => return std::future::pending().await,
-            }
-        }
-    });
+    let base = listeners.into_iter().map(&accept).collect::<std::io::Result<Vec<_>>>()?;
+    let listening: Job = Box::pin(keep(base, shared.service.moves(), accept));
     let listening = executor.spawn(listening);
     reactor::enter(&reactor, &shared.deadlines);
     let live: Job = Box::pin(shared.service.live());
@@ -147,6 +123,37 @@ pub fn run<S: Service>(
     reactor.run(executor.run(supervisor), &at_work.deadlines, |late| at_work.service.late(late));
     reactor::leave();
     Ok(())
+}
+
+/// Holds the listeners' tasks; dropped with them when the gateway stops. A listener that closes keeps its connections.
+async fn keep(
+    mut base: Vec<Accepting>,
+    moves: Receiver<Move>,
+    accept: impl Fn(Listener) -> std::io::Result<Accepting>,
+) {
+    let mut tailnet: Vec<(Place, Accepting)> = Vec::new();
+    let failed = |error| ::log::error!("move_failed error=\"{error}\"");
+    while let Ok(change) = moves.recv().await {
+        match change {
+            Move::Base(listeners) => match listeners.into_iter().map(&accept).collect::<std::io::Result<Vec<_>>>() {
+                Ok(tasks) => {
+                    base.retain(|(door, _)| *door == Door::Serve);
+                    base.extend(tasks);
+                }
+                Err(error) => failed(error),
+            },
+            Move::Tailnet { keep, open } => {
+                tailnet.retain(|(place, _)| keep.contains(place));
+                for (place, listener) in open {
+                    match accept(listener) {
+                        Ok(task) => tailnet.push((place, task)),
+                        Err(error) => failed(error),
+                    }
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Sends everybody home who only rests, and waits for the others, unless asked to stop once more.
