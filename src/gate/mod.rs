@@ -94,6 +94,7 @@ pub struct Rules {
 
 impl Rules {
     /// Whether both admit the same callers for the same reasons, and let tailnet peers call the same tools.
+    #[inline(never)]
     pub fn admits_as(&self, other: &Rules) -> bool {
         self.auth.admits_as(&other.auth) && self.tailnet == other.tailnet
     }
@@ -368,7 +369,7 @@ impl Gate {
     pub fn may(&self, principal: &Principal, session: &Session, subject: &Subject) -> Result<(), Refusal> {
         let policy = &self.rules.policy;
         policy.decide(principal.owner(), session, subject).map_err(Refusal::Unavailable)?;
-        let granted = self.rules.tailnet.grants(&principal.tailnet, |tools| policy.among(subject.tool, tools));
+        let granted = self.rules.tailnet.grants(&principal.tailnet, subject.tool, policy);
         if granted { Ok(()) } else { Err(Refusal::TailnetCapability) }
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Deny;
+use super::policy::Policy;
 
 /// A node of the tailnet, as LocalAPI's whois tells of it. Source: edge.md §4 item 4.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -94,6 +95,7 @@ impl Rules {
     ///
     /// # Errors
     /// `TailnetForbidden`, `TailnetUnknown`: only those listed may come. Source: edge.md §4 items 4, 5.
+    #[inline(never)]
     pub(super) fn listed<'a>(&self, peer: &'a Tailnet) -> Result<Option<&'a Who>, Deny> {
         if self.allow.is_empty() {
             return Ok(None);
@@ -106,14 +108,17 @@ impl Rules {
         }
     }
 
-    /// Whether the tailnet's policy lets the peer call a tool; `names` says whether a list of entries names that tool.
-    /// A peer that is not known has been granted nothing.
-    pub(super) fn grants(&self, peer: &Tailnet, names: impl Fn(&[Box<str>]) -> bool) -> bool {
+    /// Whether the tailnet's policy lets the peer call a tool; ours says which groups there are. A peer that is not
+    /// known has been granted nothing.
+    #[inline(never)]
+    pub(super) fn grants(&self, peer: &Tailnet, tool: &str, policy: &Policy) -> bool {
         let Some(capability) = &self.capability else { return true };
         match peer {
             Tailnet::Outside => true,
             Tailnet::Unknown => false,
-            Tailnet::Known(who) => who.capabilities.iter().any(|(name, tools)| **name == **capability && names(tools)),
+            Tailnet::Known(who) => {
+                who.capabilities.iter().any(|(name, tools)| **name == **capability && policy.among(tool, tools))
+            }
         }
     }
 }

@@ -65,6 +65,7 @@ impl Policy {
     ///
     /// # Errors
     /// The step. Source: contract http.md §4.2.
+    #[inline(never)]
     pub fn decide(&self, owner: bool, session: &Session, subject: &Subject) -> Result<(), Step> {
         let case = self.case(owner, session, subject);
         let refusing = Step::ALL.into_iter().find(|step| self.judge(&case, *step).verdict == Verdict::Deny);

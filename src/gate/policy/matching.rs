@@ -59,9 +59,11 @@ pub(super) enum Ruling<'a> {
 }
 
 impl Policy {
-    /// Whether an entry of a list from elsewhere names a tool, whatever the spelling.
+    /// Whether an entry of a list from elsewhere names a tool, whatever the spelling. A blank one names nothing.
+    #[inline(never)]
     pub(in crate::gate) fn among(&self, tool: &str, entries: &[Box<str>]) -> bool {
-        matches!(self.find(&normal(tool), entries.iter().map(|entry| &**entry)), Said::Match(_))
+        let tool = normal(tool);
+        entries.iter().any(|entry| self.entry_matches(&normal(entry), &tool))
     }
 
     /// Looks `tool` (normalised) up in `entries`. `apply_patch` is also found under `write`, after all else.
