@@ -76,7 +76,7 @@ new_root() {
     mkdir -p "$ROOT"/{bin,sbin,proc,sys,dev,tmp,usr/bin,usr/sbin,usr/lib/opkg/info,usr/share/acl.d,lib/functions,etc/init.d,etc/config,etc/uci-defaults,var/run}
     chmod 1777 "$ROOT/tmp"
     cp "$(command -v busybox)" "$ROOT/bin/busybox"
-    for applet in sh ls cat mkdir chmod chown chgrp mv rm ln sed grep awk printf tar gzip; do
+    for applet in sh ls cat cp mkdir chmod chown chgrp mv rm ln sed grep awk printf tr tar gzip; do
         ln -s busybox "$ROOT/bin/$applet"
     done
     # `busybox` of Debian wants these, the static one nothing.
@@ -271,7 +271,7 @@ expected_calls() {
 ["set_param","file","/var/run/toolgate/toolgate.json"]
 ["append_param","file","/var/run/toolgate/secret/token"]
 ["set_param","reload_signal","HUP"]
-["set_param","term_timeout","5"]
+["set_param","term_timeout","10"]
 ["set_param","respawn","3600","5","0"]
 ["set_param","limits","core=0 0","data=134217728 134217728","nofile=1024 1024"]
 ["set_param","user","toolgate"]
@@ -417,6 +417,8 @@ hostile() {
     rm -f "$ROOT/pwned" "$ROOT/var/run/toolgate/toolgate.json" "$ROOT/var/run/toolgate/toolgate.json.new"
     init start || true
     check "$name: nothing runs" test ! -e "$ROOT/pwned"
+    # One line is one record: a line break of the value must not begin another one.
+    check "$name: no record of the log begins with its second line" fails grep -q '^[^:]*: touch' "$ROOT/syslog"
     [ -n "$filter" ] || return 0
     for file in "$ROOT"/var/run/toolgate/toolgate.json{,.new}; do
         [ ! -e "$file" ] || cp "$file" "$WORK/rendered"
@@ -425,8 +427,6 @@ hostile() {
     check "$name: the mode stays" same '"token"' "$(jq -c .gateway.auth.mode "$WORK/rendered")"
     check "$name: procd is told to start the program and nothing else" same \
         '[]' "$(jq -cs '[.[] | select(.[1] == "command" and .[0] == "set_param" and .[2] != "/usr/bin/toolgate")]' "$ROOT/calls")"
-    # One line is one record: a line break of the value must not begin another one.
-    check "$name: no record of the log begins with the value's second line" fails grep -q '^[^:]*: touch' "$ROOT/syslog"
 }
 
 hostiles() {
@@ -634,6 +634,9 @@ package() {
     mkdir "$WORK/data"
     tar -xzf "$ROOT/tmp/parts/data.tar.gz" -C "$WORK/data"
     check "holds what the Makefile installs" same "$(tree "$WORK/installed")" "$(tree "$WORK/data")"
+    # Two builds in one second would be the same by chance.
+    check "no clock's time in it" same '00000000' "$(for part in "$ipk" "$ROOT"/tmp/parts/*.gz; do od -An -tx4 -j4 -N4 "$part"; done | tr -d ' ' | sort -u)"
+    check "but the one it was told" same '2026-01-01 00:00' "$(for part in "$ipk" "$ROOT"/tmp/parts/*.gz; do tar -tvzf "$part" --utc; done | awk '{ print $4, $5 }' | sort -u)"
     check "all of it root's" same '0/0' "$(tar -tvzf "$ROOT/tmp/parts/data.tar.gz" --numeric-owner | awk '{ print $2 }' | sort -u)"
     check "keeps what the Makefile keeps" same "$(tail -n +2 "$WORK/facts" | sort)" \
         "$(cat "$ROOT/usr/lib/opkg/info/toolgate.conffiles" "$ROOT/lib/upgrade/keep.d/toolgate" | sort)"
@@ -646,6 +649,33 @@ package() {
     check "the service is enabled" has '["enable","S95","K10"]' "$ROOT/calls"
     check "what runs once is gone" test ! -e "$ROOT/etc/uci-defaults/toolgate"
     check "no script runs while an image is made" env IPKG_INSTROOT="$WORK/nowhere" sh "$ROOT/usr/lib/opkg/info/toolgate.postinst"
+}
+
+# The commands of README.md, as they stand there.
+by_hand() {
+    say "installation by hand"
+    new_root
+    cp "$1" "$ROOT/tmp/"
+    sed -n '/<!-- by hand -->/,/<!-- \/by hand -->/s/^    //p' "$HERE/README.md" >"$ROOT/tmp/commands"
+    check "README.md has the commands" test -s "$ROOT/tmp/commands"
+    check "they work" in_root sh -eu /tmp/commands
+    check "the program is there" test -x "$ROOT/usr/bin/toolgate"
+    check "the token too" same "0:0 600" "$(owner_mode /etc/toolgate/token)"
+    plain
+    check "it starts" init start
+    check "as procd is told by every package" same "$(expected_calls)" "$(calls)"
+}
+
+# shellcheck disable=SC2016 # Patterns, not expansions.
+# Every option that the service reads stands in the tables of README.md, and no other.
+options() {
+    say "options"
+    sed -n 's/^\t*texts [a-z_A-Z]* "\$[12]" \([a-z_]*\).*/\1/p; s/^\t*each "\$1" \([a-z_]*\) .*/\1/p' "$HERE/files/toolgate.init" |
+        grep -vx 'argv\|value' | sort -u >"$WORK/options"
+    sed -n "s/^\t\t'\([a-z_]*\):.*/\1/p" "$HERE/files/toolgate.init" | sort -u - "$WORK/options" >"$WORK/read"
+    sed -n '/^| option of/,/^$/p' "$HERE/README.md" | tail -n +3 | cut -d '|' -f 2 | grep -oE '`[^`]*`' |
+        sed 's/`\|list //g' | sort -u >"$WORK/told"
+    check "are told as they are read" cmp "$WORK/read" "$WORK/told"
 }
 
 # -- the program as procd starts it
@@ -703,7 +733,7 @@ ready() {
 }
 
 # The gateway's own process: what `unshare` started runs below it, as the first one of its own.
-inner() { pgrep -P "$GATEWAY" | head -n 1; }
+inner() { grep -ls "^PPid:[[:space:]]*$GATEWAY\$" /proc/[0-9]*/status | head -n 1 | cut -d / -f 3; }
 
 # ask TOOL: the answer's status and body.
 ask() {
@@ -724,7 +754,7 @@ later() {
 }
 
 runs() {
-    local argv mounts status=0
+    local argv mounts libraries status=0
     say "the program of the .ipk, started as procd is told"
     PORT=$(free_port)
     printf "config toolgate 'main'\n\toption enabled '1'\n\toption bind 'loopback'\n\toption port '%s'\nconfig service 'dnsmasq'\n\toption restart '1'\n" "$PORT" | uci
@@ -734,14 +764,17 @@ runs() {
     mapfile -t argv < <(told command | jq -r '.[]')
     mapfile -t mounts < <(jq -r 'select(.[0] == "add_jail_mount") | .[1:][] | "ro:" + .' "$ROOT/calls"
         jq -r 'select(.[0] == "add_jail_mount_rw") | .[1:][] | "rw:" + .' "$ROOT/calls")
-    # ujail adds the program itself, and who is who.
+    # ujail adds the program itself, who is who, and the libraries of what it shows.
     mounts+=(ro:/usr/bin/toolgate ro:/etc/passwd ro:/etc/group)
+    mapfile -t libraries < <(libraries "$ROOT/bin/busybox")
+    mounts+=("${libraries[@]/#/ro:}")
     unshare --mount --propagation private --pid --fork --kill-child \
         bash -eu "$WORK/jail.sh" "$ROOT" "$UID_GID" "${mounts[@]}" -- "${argv[@]}" >"$WORK/gateway.out" 2>"$WORK/gateway.log" &
     GATEWAY=$!
     check "it says that it listens" ready
     check "/healthz" answers
     check "a call with the token" said_by device_status '"os":"OpenWrt 24.10"'
+    check "root's own call, as README.md has it" in_root toolgate --config /var/run/toolgate/toolgate.json call device_status --token-file /etc/toolgate/token
     check "one without" same 401 "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PORT/tools/invoke" -d '{"tool":"device_status"}')"
     check "services, by ubus in the jail" said_by service_status '"dnsmasq"'
     check "addresses of this machine" said_by network_interfaces '"lo"'
@@ -775,6 +808,7 @@ runs() {
     exit 1
 }
 sources
+options
 acl
 makefile
 first
@@ -788,6 +822,7 @@ tailnet
 if [ -x "$STATIC" ]; then
     package
     runs
+    by_hand "$WORK"/one/*.ipk
 else
     say "notice: there is no static program ($STATIC), so no .ipk: cross/build.sh x86_64-unknown-linux-musl"
 fi
