@@ -392,7 +392,7 @@ UCI
     check "a command" same '{"wake_any":{"argv":["/usr/bin/etherwake","-i","{interface}","{mac}"],"description":"Wakes \"any\" machine","parameters":{"interface":{"enum":["br-lan","br-guest"]},"mac":{"pattern":"^([0-9a-f]{2}:){5}[0-9a-f]{2}$"}},"required":["mac"],"timeoutMs":2000}}' \
         "$(rendered .tools.commands)"
     check "the jail shows what is asked for" same \
-        '["/tmp/dhcp.leases","/usr/bin/etherwake","/var/log/app.log","/usr/bin/etherwake"]' \
+        '["/tmp/dhcp.leases","/usr/bin/etherwake","/var/log","/usr/bin/etherwake"]' \
         "$(jq -c 'select(.[0] == "add_jail_mount") | .[9:]' "$ROOT/calls")"
     check "and to write" has '["add_jail_mount_rw","/etc/toolgate/state","/var/run/toolgate/serve","/dev/gpiochip0"]' "$ROOT/calls"
     check "a blank in a path is named, because procd parts paths there" has '/srv/pub lic: cannot be mounted' "$ROOT/syslog"
@@ -651,6 +651,53 @@ package() {
     check "no script runs while an image is made" env IPKG_INSTROOT="$WORK/nowhere" sh "$ROOT/usr/lib/opkg/info/toolgate.postinst"
 }
 
+# status_at ADDRESS PATH: what HTTP answers in the network of its own.
+status_at() { "${NET[@]}" curl -s -m 2 -o /dev/null -w '%{http_code}' "http://$1:18789$2"; }
+
+# apart NETWORK: whether it is another one than ours.
+apart() { [ "$(readlink "$1")" != "$(readlink /proc/self/ns/net)" ]; }
+
+serves() { [ "$(status_at "$1" /healthz)" = 200 ]; }
+
+# What the package ships, switched on, in a network of its own where the tailnet comes later.
+waits() {
+    local net status=0
+    say "the configuration of the package, switched on, before Tailscale is"
+    if ! command -v ip >/dev/null || ! "$STATIC" run --help | grep -q tailnet; then
+        say "notice: no ip (iproute2), or a program that does not bind to the tailnet: this is not tried"
+        return
+    fi
+    sed "s/option enabled '0'/option enabled '1'/" "$HERE/files/toolgate.conf" | uci
+    check "it starts" init start
+    unshare --net sleep 120 &
+    net=$!
+    NET=(nsenter "--net=/proc/$net/ns/net")
+    check "there is another network" later apart "/proc/$net/ns/net"
+    "${NET[@]}" ip link set lo up
+    launch "${NET[@]}"
+    check "it says that it listens" ready
+    check "the router itself is served" same 200 "$(status_at 127.0.0.1 /healthz)"
+    if [ "$(status_at 127.0.0.1 /readyz)" = 200 ]; then
+        say "notice: this program does not wait for a tailnet, the rest is not tried"
+        stop_gateway
+        kill "$net"
+        return
+    fi
+    check "it says that it is not ready" same 503 "$(status_at 127.0.0.1 /readyz)"
+    "${NET[@]}" ip link add tailscale0 type veth peer name far0
+    "${NET[@]}" ip addr add 100.64.0.1/10 dev tailscale0
+    "${NET[@]}" ip link set far0 up
+    "${NET[@]}" ip link set tailscale0 up
+    check "the tailnet is served when it is there" later serves 100.64.0.1
+    check "it is ready" same 200 "$(status_at 127.0.0.1 /readyz)"
+    signal TERM
+    wait "$GATEWAY" || status=$?
+    GATEWAY=
+    check "it ends well" same 0 "$status"
+    kill "$net"
+    wait "$net" || true
+}
+
 # The commands of README.md, as they stand there.
 by_hand() {
     say "installation by hand"
@@ -735,6 +782,9 @@ ready() {
 # The gateway's own process: what `unshare` started runs below it, as the first one of its own.
 inner() { grep -ls "^PPid:[[:space:]]*$GATEWAY\$" /proc/[0-9]*/status | head -n 1 | cut -d / -f 3; }
 
+# signal NAME: one that does not run any more has said so elsewhere.
+signal() { kill -s "$1" "$(inner)" || true; }
+
 # ask TOOL: the answer's status and body.
 ask() {
     curl -s -w ' %{http_code}' "http://127.0.0.1:$PORT/tools/invoke" -H "Authorization: Bearer $(token)" -d "{\"tool\":\"$1\"}"
@@ -753,24 +803,29 @@ later() {
     "$@"
 }
 
+# launch [COMMAND...]: what procd was told, started in its jail, below COMMAND.
+launch() {
+    local argv mounts libraries
+    mkdir -p "$ROOT/jail"
+    mapfile -t argv < <(told command | jq -r '.[]')
+    mapfile -t mounts < <(jq -r 'select(.[0] == "add_jail_mount") | .[1:][] | "ro:" + .' "$ROOT/calls"
+        jq -r 'select(.[0] == "add_jail_mount_rw") | .[1:][] | "rw:" + .' "$ROOT/calls")
+    # ujail adds the program itself, who is who, and the libraries of what it shows.
+    mapfile -t libraries < <(libraries "$ROOT/bin/busybox")
+    mounts+=(ro:/usr/bin/toolgate ro:/etc/passwd ro:/etc/group "${libraries[@]/#/ro:}")
+    "$@" unshare --mount --propagation private --pid --fork --kill-child \
+        bash -eu "$WORK/jail.sh" "$ROOT" "$UID_GID" "${mounts[@]}" -- "${argv[@]}" >"$WORK/gateway.out" 2>"$WORK/gateway.log" &
+    GATEWAY=$!
+}
+
 runs() {
-    local argv mounts libraries status=0
+    local status=0
     say "the program of the .ipk, started as procd is told"
     PORT=$(free_port)
     printf "config toolgate 'main'\n\toption enabled '1'\n\toption bind 'loopback'\n\toption port '%s'\nconfig service 'dnsmasq'\n\toption restart '1'\n" "$PORT" | uci
     check "it starts" init start
     jail
-    mkdir "$ROOT/jail"
-    mapfile -t argv < <(told command | jq -r '.[]')
-    mapfile -t mounts < <(jq -r 'select(.[0] == "add_jail_mount") | .[1:][] | "ro:" + .' "$ROOT/calls"
-        jq -r 'select(.[0] == "add_jail_mount_rw") | .[1:][] | "rw:" + .' "$ROOT/calls")
-    # ujail adds the program itself, who is who, and the libraries of what it shows.
-    mounts+=(ro:/usr/bin/toolgate ro:/etc/passwd ro:/etc/group)
-    mapfile -t libraries < <(libraries "$ROOT/bin/busybox")
-    mounts+=("${libraries[@]/#/ro:}")
-    unshare --mount --propagation private --pid --fork --kill-child \
-        bash -eu "$WORK/jail.sh" "$ROOT" "$UID_GID" "${mounts[@]}" -- "${argv[@]}" >"$WORK/gateway.out" 2>"$WORK/gateway.log" &
-    GATEWAY=$!
+    launch
     check "it says that it listens" ready
     check "/healthz" answers
     check "a call with the token" said_by device_status '"os":"OpenWrt 24.10"'
@@ -785,13 +840,13 @@ runs() {
     check "the log has no token" lacks "$(token)" "$WORK/gateway.log"
     printf "\nconfig toolgate 'main'\n\toption enabled '1'\n\toption bind 'loopback'\n\toption port '%s'\n\tlist deny_tool 'device_status'\n" "$PORT" | uci
     check "a reload" init reload
-    kill -HUP "$(inner)"
+    signal HUP
     check "is in force after the signal" later said_by device_status ' 404'
     in_root sh -c 'rm /etc/toolgate/token; /etc/init.d/toolgate prepare'
     check "a new token" init reload
-    kill -HUP "$(inner)"
+    signal HUP
     check "as well" later said_by time_status ' 200'
-    kill -TERM "$(inner)"
+    signal TERM
     wait "$GATEWAY" || status=$?
     GATEWAY=
     check "it ends well when it is told to" same 0 "$status"
@@ -822,6 +877,7 @@ tailnet
 if [ -x "$STATIC" ]; then
     package
     runs
+    waits
     by_hand "$WORK"/one/*.ipk
 else
     say "notice: there is no static program ($STATIC), so no .ipk: cross/build.sh x86_64-unknown-linux-musl"
