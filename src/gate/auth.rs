@@ -119,6 +119,8 @@ impl Auth {
         now: Instant,
     ) -> Result<(Method, Option<&'a str>), Deny> {
         match self.mode {
+            // Whom everybody may be is a program of this device. With userspace networking the tailnet comes from there too.
+            Mode::None if *ask.tailnet != Tailnet::Outside => Err(Deny::CredentialMissing),
             Mode::None => Ok((Method::None, None)),
             Mode::Password => self.shared(ask, Method::Password, limiter, now),
             Mode::Token => self.shared(ask, Method::Token, limiter, now),

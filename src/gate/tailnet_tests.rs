@@ -113,7 +113,7 @@ fn an_identity_stands_for_the_secret_only_where_it_may() {
     let (good, missing) = (Ok(Method::Tailnet), Err(Deny::CredentialMissing));
     check("token", Mode::Token, identity(), ask(&alice), good);
     check("password", Mode::Password, identity(), ask(&alice), good);
-    check("none", Mode::None, identity(), ask(&alice), Ok(Method::None));
+    check("none", Mode::None, identity(), ask(&alice), Err(Deny::CredentialMissing));
     check("trusted-proxy", Mode::TrustedProxy, identity(), ask(&alice), Err(Deny::ProxyRefused));
     check("not wanted", Mode::Token, Rules { identity: false, ..identity() }, ask(&alice), missing);
     check("no list", Mode::Token, Rules { allow: Allow::default(), ..identity() }, ask(&alice), missing);

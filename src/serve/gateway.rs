@@ -423,6 +423,7 @@ impl Service for Rc<Gateway> {
                 for number in 1.. {
                     Timer::after(Duration::from_millis(SOCKET_TICK_MS)).await;
                     gateway.tick(number);
+                    gateway.recheck().await;
                 }
             };
             let both = smol::future::zip(ticks, gateway.keep_tailnet());

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::socket::Pipe;
 use crate::api::socket::event;
 use crate::api::socket::roll::{Entry, Roll};
+use crate::gate::tailnet::{Caller, Tailnet};
 use crate::limits::SOCKET_EVENTS_BYTES;
 use crate::tool::Now;
 use crate::wire::frame::{self, Opcode};
@@ -25,6 +26,8 @@ pub struct Guest {
     pipe: Rc<Pipe>,
     /// What the roll knows it by; `None` when it is not told of.
     key: Option<Box<str>>,
+    /// Who it was when it came.
+    caller: Caller,
     /// Events it has been sent.
     said: Cell<u64>,
 }
@@ -51,9 +54,9 @@ impl Hub {
     }
 
     /// A peer joins.
-    pub fn join(&self, pipe: &Rc<Pipe>, entry: Entry, now: Now) -> Rc<Guest> {
+    pub fn join(&self, pipe: &Rc<Pipe>, entry: Entry, caller: Caller, now: Now) -> Rc<Guest> {
         let key = self.roll.borrow_mut().join(&entry, now);
-        let guest = Rc::new(Guest { pipe: Rc::clone(pipe), key, said: Cell::new(0) });
+        let guest = Rc::new(Guest { pipe: Rc::clone(pipe), key, caller, said: Cell::new(0) });
         self.guests.borrow_mut().push(Rc::clone(&guest));
         guest
     }
@@ -93,6 +96,24 @@ impl Hub {
     /// Asks everybody for a sign of life. Returns how many gave none for too long and are cut off.
     pub fn ping(&self) -> usize {
         self.guests.borrow().iter().filter(|guest| !guest.pipe.ping()).count()
+    }
+
+    /// Everybody whom the tailnet knew by name, once.
+    pub fn known(&self) -> Vec<Caller> {
+        let mut known: Vec<Caller> = Vec::new();
+        for guest in self.guests.borrow().iter() {
+            if matches!(guest.caller.tailnet, Tailnet::Known(_)) && !known.contains(&guest.caller) {
+                known.push(guest.caller.clone());
+            }
+        }
+        known
+    }
+
+    /// Ends the conversations of one caller with a close frame. Returns how many.
+    pub fn dismiss(&self, caller: &Caller, code: u16, reason: &str) -> usize {
+        let payload = frame::close(code, reason);
+        let guests = self.guests.borrow();
+        guests.iter().filter(|guest| guest.caller == *caller).map(|guest| guest.pipe.close(&payload)).count()
     }
 
     /// Ends every conversation with a close frame, and every handshake without one.

@@ -161,7 +161,7 @@ fn a_peer_that_reads_nothing_is_left_out_and_sees_a_gap() {
     let (hub, pool) = (Hub::default(), Pool::new(SOCKET_QUEUE_BYTES));
     let pipe = Pipe::new(pool.lease(), SOCKET_QUEUE_BYTES);
     pipe.welcome(1);
-    let _guest = hub.join(&pipe, crate::api::socket::roll::Entry::new("a"), crate::tool::Now::default());
+    let _guest = hub.join(&pipe, crate::api::socket::roll::Entry::new("a"), PEER.into(), crate::tool::Now::default());
     let payload = json!("x".repeat(SOCKET_EVENTS_BYTES / 4)).to_string();
     for _ in 0..100 {
         hub.tell("presence", &payload, true, Urgency::Droppable);

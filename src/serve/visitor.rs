@@ -101,7 +101,8 @@ impl Visitor {
                 member.connection
             ),
         );
-        *self.guest.borrow_mut() = Some(self.gateway.hub.join(&self.pipe, entry, self.gateway.now()));
+        *self.guest.borrow_mut() =
+            Some(self.gateway.hub.join(&self.pipe, entry, self.caller.clone(), self.gateway.now()));
     }
 
     /// Runs a tool beside what else is said.

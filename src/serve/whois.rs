@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::Level;
 use rustix::time::{ClockId, clock_gettime};
 use smol::lock::Semaphore;
 
 use super::gateway::Gateway;
 use super::listen::{Arrival, Door};
-use super::log::Shown;
+use super::log::{Named, Shown};
 use crate::api;
 use crate::gate::peer;
 use crate::gate::tailnet::{Caller, Tailnet, Who};
@@ -210,6 +211,26 @@ impl Gateway {
         // An address alone can be forged by a neighbour; it may narrow what a caller may do, but never be its proof.
         let believed = proven || !self.gate.borrow().rules().tailnet.identity;
         Caller { addr, tailnet: if believed { tailnet } else { Tailnet::Unknown } }
+    }
+
+    /// Ends the sockets of peers of whom tailscaled says something else by now: a grant that the tailnet has withdrawn must
+    /// not outlive it by more than this. Peers that it passes on from the loopback have no address to ask for.
+    pub(super) async fn recheck(&self) {
+        for caller in self.hub.known() {
+            let Tailnet::Known(who) = &caller.tailnet else { continue };
+            if peer::loopback(caller.addr) {
+                continue;
+            }
+            match self.ask(SocketAddr::new(caller.addr, 0)).await {
+                Answer::Known(now) if now == *who => {}
+                // It says nothing, of anybody: what it said before holds.
+                Answer::Failed => return,
+                Answer::Known(_) | Answer::Stranger => {
+                    let count = self.hub.dismiss(&caller, 4001, "tailnet identity changed");
+                    self.audit.say(Level::Info, format_args!("socket_dismissed peer={} count={count}", Named(&caller)));
+                }
+            }
+        }
     }
 
     /// What a caller from the loopback is: a program of this device, or a peer that tailscaled passes on.

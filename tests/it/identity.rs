@@ -198,6 +198,20 @@ fn without_an_interface_the_loopback_is_no_privilege() {
     assert!(guesses.starts_with(&[401; 10]) && guesses.ends_with(&[429]), "{guesses:?}");
     let guesses: Vec<u16> = (0..12).map(|_| own.ask(&wrong).status).collect();
     assert_eq!(guesses, [401; 12]);
+    // Mode none is for programs on the device.
+    gateway.dir().write(
+        "toolgate.json5",
+        0o600,
+        &config(&fake, "loopback", "mode: \"none\"", "").replace("token: \"sekret-token-123456\", ", ""),
+    );
+    gateway.signal(rustix::process::Signal::HUP);
+    logged(&gateway, "reload by=SIGHUP");
+    let mut ann = relayed(&person("phone", ANN, "null"));
+    assert_eq!(ann.ask(&asked("time_status", "127.0.0.1", "")).status, 401);
+    assert_eq!(gateway.peer().ask(&asked("time_status", "127.0.0.1", "")).status, 200);
+    gateway.dir().write("toolgate.json5", 0o600, &config(&fake, "loopback", &auth, ""));
+    gateway.signal(rustix::process::Signal::HUP);
+    assert!(until(SOON, || (gateway.log().matches("reload by=SIGHUP").count() == 2).then_some(())).is_some());
     // Where tailscaled does not say who it is, nobody is trusted for coming from the loopback.
     fake.behaves(Manner::Silent);
     let answer = gateway.peer().ask(&asked("time_status", "127.0.0.1", &bearer()));
