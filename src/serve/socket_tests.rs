@@ -53,7 +53,7 @@ fn gateway() -> Rc<Gateway> {
         public_key: None,
         places: Places::default(),
     };
-    Gateway::new(regime, Host::new(PathBuf::from("/nonexistent"), &[]), hands)
+    Gateway::new(regime, Host::new(PathBuf::from("/"), &[]), hands)
 }
 
 fn request(id: &str, method: &str, params: Value) -> Vec<u8> {
@@ -276,4 +276,56 @@ fn a_socket_at_rest_is_small() {
     let [connection, socket] = [size_of_val(&serving), speaking(converse::<Rc<Gateway>>)];
     drop(reactor);
     assert!(connection + socket <= 800, "{connection} bytes for the connection, {socket} for the socket");
+}
+
+#[test]
+fn a_grant_that_the_tailnet_withdraws_ends_the_socket() {
+    use crate::gate::tailnet::{Caller, Tailnet, Who};
+    use crate::tool::tailscaled::{FakeTailscaled, Manner, person};
+    let place = std::env::temp_dir().join(format!("toolgate-recheck-{}", std::process::id()));
+    std::fs::create_dir_all(&place).expect("a directory");
+    let (gateway, fake) = (gateway(), FakeTailscaled::start(&place));
+    fake.socket().clone_into(&mut gateway.host.local_api.borrow_mut());
+    let who = |tool: &str| Who {
+        node: "phone.example.ts.net".into(),
+        login: Some("ann@example.com".into()),
+        tags: Vec::new(),
+        capabilities: vec![("example.com/cap/x".into(), vec![tool.into()])],
+    };
+    let node = |tool: &str| {
+        person("phone", "ann@example.com", &format!("{{\"example.com/cap/x\":[{{\"tools\":[\"{tool}\"]}}]}}"))
+    };
+    let pool = Pool::new(8 * SOCKET_QUEUE_BYTES);
+    let mut guests = Vec::new();
+    let mut join = |addr: [u8; 4], tailnet: Tailnet| {
+        let pipe = Pipe::new(pool.lease(), SOCKET_QUEUE_BYTES);
+        pipe.welcome(SOCKET_QUEUE_BYTES);
+        let caller = Caller { addr: addr.into(), tailnet };
+        let entry = crate::api::socket::roll::Entry::new("a");
+        guests.push(gateway.hub.join(&pipe, entry, caller, crate::tool::Now::default()));
+        pipe
+    };
+    let closed = |pipe: &Pipe| taken(pipe) == [json!({ "close": 4001 })];
+    let ann = join([100, 64, 0, 2], Tailnet::Known(Rc::new(who("ping"))));
+    let gone = join([100, 64, 0, 3], Tailnet::Known(Rc::new(who("ping"))));
+    let local = join([127, 0, 0, 1], Tailnet::Outside);
+    let check = |expected: [bool; 3], why: &str| {
+        // What was learnt a minute ago is old.
+        gateway.tailnet.directory.forget();
+        smol::block_on(gateway.recheck());
+        assert_eq!([&ann, &gone, &local].map(|pipe| closed(pipe)), expected, "{why}");
+    };
+    for addr in ["100.64.0.2", "100.64.0.3"] {
+        fake.knows(addr, Some(&node("ping")));
+    }
+    check([false; 3], "nothing has changed");
+    fake.knows("100.64.0.3", None);
+    fake.behaves(Manner::Says(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_vec()));
+    check([false; 3], "tailscaled says nothing");
+    fake.behaves(Manner::Right);
+    check([false, true, false], "a node has left");
+    fake.knows("100.64.0.2", Some(&node("time_status")));
+    check([true, false, false], "a grant names other tools");
+    drop(fake);
+    std::fs::remove_dir_all(place).expect("removed");
 }

@@ -70,7 +70,7 @@ mod tailscale;
 #[cfg(test)]
 #[allow(dead_code, reason = "the rest is for the integration tests")]
 #[path = "../../tests/it/tailscaled.rs"]
-mod tailscaled;
+pub(crate) mod tailscaled;
 pub mod targets;
 pub mod telling;
 pub mod template;
