@@ -340,7 +340,8 @@ pub const TAILNET_RETRY_SECS: Duration = Duration::from_secs(5);
 pub const WHOIS_SECS: Duration = Duration::from_secs(60);
 /// How long its silence holds, or that it does not know a peer: short, so that a new peer need not wait.
 pub const WHOIS_FAILED_SECS: Duration = Duration::from_secs(5);
-/// Peers of the tailnet that are remembered; the one not asked for longest goes. Source: edge.md §4 item 4.
+/// Peers of the tailnet that are remembered; the one not asked for longest goes. A megabyte at most ([`WHO_BYTES`] each), which
+/// only a tailnet whose own policy is that long takes. Source: edge.md §4 item 4.
 pub const WHOIS_ENTRIES: usize = 256;
 /// Questions to tailscaled at once; further ones wait their turn.
 pub const LOOKUPS: usize = 4;
@@ -380,7 +381,7 @@ const _: () = {
     assert!(HANDSHAKE_MS_FLOOR <= HANDSHAKE_MS_DEFAULT && HANDSHAKE_MS_DEFAULT <= HANDSHAKE_MS_CEILING);
     assert!(AUTH_ATTEMPTS_DEFAULT <= AUTH_ATTEMPTS_MAX && (AUTH_ATTEMPTS_MAX as usize) < AUTH_FAILURES_PER_WINDOW_MAX);
     assert!(AUTH_WINDOW_MS_DEFAULT <= AUTH_MS_CEILING && AUTH_LOCKOUT_MS_DEFAULT <= AUTH_MS_CEILING);
-    assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING);
+    assert!(SPAWN_DEPTH_DEFAULT <= SPAWN_DEPTH_CEILING && WHOIS_ENTRIES * WHO_BYTES <= MIB);
     // A jump reaches every instruction of a pattern.
     assert!(PATTERN_CHARS_MAX <= PATTERN_STEPS_MAX && PATTERN_STEPS_MAX < i16::MAX as usize);
     // A child may compute for as long as a call lasts, and one turn of the loop takes no more of it than a pipe holds.

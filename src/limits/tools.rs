@@ -209,7 +209,7 @@ pub const LOCAL_API_BYTES: usize = 64 * KIB;
 pub const LOCAL_API_PEERS_BYTES: usize = 256 * KIB;
 /// What is kept of one node (name, login, tags, capabilities, tools), in bytes over all its texts, each with what it takes
 /// besides its letters ([`WHO_ITEM_BYTES`]). A node of which there is more counts as unknown: part of it would be another.
-pub const WHO_BYTES: usize = 8 * KIB;
+pub const WHO_BYTES: usize = 4 * KIB;
 /// What such a text takes in memory besides its letters, in bytes.
 pub const WHO_ITEM_BYTES: usize = 32;
 /// One such text, in bytes; with a longer one the node counts as unknown.
