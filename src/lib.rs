@@ -64,8 +64,17 @@
 //!
 //! SIGHUP, or the tool `gateway`, makes [`cli`] read and check everything again into one [`serve::reload::Regime`];
 //! [`serve::gateway::Gateway::reload`] takes it whole, between two requests, or leaves all as it was and says why.
-//! Connections, sessions and counted failures stay. Listeners and the bounds on memory are decided once, at start
-//! ([`serve::reload::Fixed`]); what a configuration may not do on those listeners does not come into force either.
+//! Connections, sessions and counted failures stay. The bounds on memory are decided once, at start
+//! ([`serve::reload::Fixed`]); what a configuration may not do on the listeners in use does not come into force either.
+//!
+//! ## The tailnet
+//!
+//! With `bind: tailnet` the loopback is open from the start, and `serve/tailnet.rs` opens and closes the rest as
+//! [`tool::interfaces`] tells of its interface: each listener is bound to it, so that the way a connection came is known
+//! ([`serve::listen::Door`]). Once a head is there, `serve/whois.rs` makes it a [`gate::tailnet::Caller`]: it asks
+//! [`tool::localapi`] who has that address, or, where tailscaled passes its peers on from the loopback, that connection.
+//! On the socket of Tailscale Serve the head itself names the peer ([`api::served_for`]), and tailscaled must agree. What
+//! nobody says is [`gate::tailnet::Tailnet::Unknown`], which no list lets in. The gate decides the rest.
 //!
 //! A service manager, where there is one, may have opened the listeners ([`serve::activation`]): they stay for good. It is
 //! told of start, reload, stop and, from the loop itself, of life ([`serve::notify`]).

@@ -6,17 +6,21 @@ use toolgate::config::{Level, read};
 
 use crate::rig::root;
 
-/// The fenced blocks of README.md in that language.
-fn blocks(language: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join("README.md")).expect("README.md");
+/// The fenced blocks of a page in that language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).expect(page);
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_configuration_shown_is_accepted() {
-    let mut shown = blocks("json5");
-    assert!(shown.len() >= 4, "README.md shows {} configurations", shown.len());
+    let mut shown = Vec::new();
+    for (page, least) in [("README.md", 5), ("packaging/tailnet.md", 3)] {
+        let blocks = blocks(page, "json5");
+        assert!(blocks.len() >= least, "{page} shows {} configurations", blocks.len());
+        shown.extend(blocks);
+    }
     shown.push(fs::read_to_string(root().join("packaging/toolgate.json5")).expect("packaging/toolgate.json5"));
     for text in shown {
         let outcome = read(&text, &|_| None);
