@@ -20,7 +20,7 @@ use super::reactor::{Reactor, Watched};
 use crate::api::Fault;
 use crate::config::Bind;
 use crate::limits::{ACCEPT_REST, BACKLOG, CONNECTIONS_REFUSED, DESCRIPTORS_RESERVED, SOCKET_BYTES};
-use crate::tool::kernel;
+use crate::tool::bind_to_device;
 
 /// Which door a connection came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Listener {
         }
         bound_buffers(&socket)?;
         if let Some(device) = device {
-            kernel::bind_to_device(socket.as_fd(), device)?;
+            bind_to_device(socket.as_fd(), device)?;
         }
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, BACKLOG)?;
