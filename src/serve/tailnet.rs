@@ -135,13 +135,18 @@ impl Gateway {
     pub(super) async fn keep_tailnet(&self) {
         let mut monitor = None;
         loop {
+            let mut blind = false;
             if self.tailnet.wanted() && monitor.is_none() {
-                monitor = Monitor::open()
-                    .map_err(|error| log::error!("tailnet_blind error={}", Shown(&error.to_string())))
-                    .ok();
+                match Monitor::open() {
+                    Ok(opened) => monitor = Some(opened),
+                    Err(error) => {
+                        blind = true;
+                        self.keep_all(&error);
+                    }
+                }
             }
             // What happens while we look is heard afterwards: the monitor listens already.
-            let again = self.follow().await;
+            let again = blind || self.follow().await;
             let event = async {
                 match &monitor {
                     Some(monitor) => monitor.changed().await,
@@ -169,8 +174,7 @@ impl Gateway {
         let interfaces = match interfaces::look(&self.host).await {
             Ok(interfaces) => interfaces,
             Err(error) => {
-                // What is open stays: nobody knows anything worse of it.
-                *tailnet.why.borrow_mut() = ["the kernel does not tell of interfaces: ", &error.to_string()].concat();
+                self.keep_all(&error);
                 return true;
             }
         };
@@ -179,7 +183,8 @@ impl Gateway {
         let own = tailnet.directory.own();
         let Some(interface) = choose(&interfaces, &name, &own) else {
             let why = ["waiting for ", &name].concat();
-            self.settle(Vec::new(), Vec::new(), &why);
+            // Without an interface of the kernel there is nothing to wait for: the loopback is where peers arrive.
+            self.settle(Vec::new(), Vec::new(), if tailnet.directory.relays() { "" } else { &why });
             return false;
         };
         let (mut keep, mut open, mut failed) = (Vec::new(), Vec::new(), None);
@@ -205,16 +210,20 @@ impl Gateway {
         failed.is_some()
     }
 
+    /// The kernel does not tell of interfaces. What is open stays: nobody knows anything worse of it.
+    fn keep_all(&self, error: &io::Error) {
+        let open = self.tailnet.open.borrow().clone();
+        self.settle(open, Vec::new(), &["the kernel does not tell of interfaces: ", &error.to_string()].concat());
+    }
+
     /// A listener on that interface alone, where the kernel permits it.
     fn open_one(&self, address: SocketAddr, interface: &Interface) -> io::Result<(Listener, Opened)> {
         let name = &interface.name;
         match Listener::open(address, Some(name)) {
             Ok(listener) => Ok((listener, Opened { interface: name.clone(), index: interface.index, address })),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                log::warn!(
-                    "tailnet_unbound address={address} interface={} fix=\"Linux before 5.7 binds to an interface with CAP_NET_RAW only; until then the source of each connection is all that is checked\"",
-                    Shown(name)
-                );
+                let fix = "Linux before 5.7 wants CAP_NET_RAW for that; until then only the source of a connection is checked";
+                log::warn!("tailnet_unbound address={address} interface={} fix=\"{fix}\"", Shown(name));
                 let listener = Listener { door: Door::Unbound, ..Listener::open(address, None)? };
                 Ok((listener, Opened { interface: String::new(), index: 0, address }))
             }

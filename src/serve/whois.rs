@@ -135,6 +135,10 @@ impl Gateway {
         }
         let path = self.host.tailscaled();
         let _turn = directory.lookups.acquire().await;
+        // Somebody else may have asked while we waited.
+        if !fresh && directory.until.get() > now() {
+            return;
+        }
         let answer = localapi::status(&path).await;
         let span = if answer.is_ok() { WHOIS_SECS } else { WHOIS_FAILED_SECS };
         directory.until.set(now() + span);
@@ -167,6 +171,10 @@ impl Gateway {
         let directory = &self.tailnet.directory;
         if let Some(who) = directory.recall(about) {
             return who;
+        }
+        // Whoever did not answer a moment ago is not waited for again.
+        if directory.absent.get() || directory.trouble.get().is_some() {
+            return Answer::Failed;
         }
         let _turn = directory.lookups.acquire().await;
         // Somebody else may have asked while we waited.
@@ -221,6 +229,7 @@ impl Gateway {
             if peer::loopback(caller.addr) {
                 continue;
             }
+            self.learn(false).await;
             match self.ask(SocketAddr::new(caller.addr, 0)).await {
                 Answer::Known(now) if now == *who => {}
                 // It says nothing, of anybody: what it said before holds.
