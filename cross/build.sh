@@ -7,6 +7,7 @@
 # The room it builds in is Debian trixie in a folder, whose rustc 1.85.1 and rust-src 1.85.1 match exactly and do not move:
 # the standard library is built from source for each target, so no target needs a ready one. zig links and brings musl.
 # Root makes the room, once; who builds needs none. Nothing is fetched from inside the room.
+# shellcheck disable=SC1090,SC2016 # The targets' files are found by name; dollars in quotes are of the shell in the room.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
