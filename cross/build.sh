@@ -7,6 +7,7 @@
 # The room it builds in is Debian trixie in a folder, whose rustc 1.85.1 and rust-src 1.85.1 match exactly and do not move:
 # the standard library is built from source for each target, so no target needs a ready one. zig links and brings musl.
 # Root makes the room, once; who builds needs none. Nothing is fetched from inside the room.
+# shellcheck disable=SC1090,SC2016 # The targets' files are found by name; dollars in quotes are of the shell in the room.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -126,6 +127,14 @@ build() {
     say "$target: $boards"
     flags="-C link-self-contained=no -C target-feature=+crt-static -C llvm-args=--enable-machine-outliner=always $rustflags"
     mkdir -p "$CACHE/work/home" "$OUT/$target"
+    # Builds share this folder, one at a time. In the room every checkout stands in the same place, so cargo, which goes by
+    # the times of files, would take what another one's gave for ours.
+    exec 9>"$CACHE/work/lock"
+    flock 9
+    if [ "$(cat "$CACHE/work/checkout" 2>/dev/null)" != "$TOP" ]; then
+        rm -rf "$CACHE"/work/target/*/release/.fingerprint/toolgate-*
+        printf '%s\n' "$TOP" >"$CACHE/work/checkout"
+    fi
     enter env -i HOME=/mnt/cache/home PATH=/usr/bin:/bin:/mnt/zig/bin TERM="${TERM:-dumb}" \
         CARGO_HOME=/mnt/cargo CARGO_TARGET_DIR=/mnt/cache/target CARGO_ZIGBUILD_ZIG_PATH=/mnt/zig/ziglang/zig \
         RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=/mnt/source/cross/rustc.sh RUSTFLAGS="$flags" \
@@ -133,7 +142,8 @@ build() {
         --bin toolgate --target "$target" -Z build-std=std,panic_abort -Z build-std-features=panic_immediate_abort,optimize_for_size
     made=$CACHE/work/target/$target/release/toolgate
     cp "$made" "$OUT/$target/toolgate"
-    printf '%s: %d bytes in %s\n' "$target" "$(stat -c %s "$made")" "$OUT/$target/toolgate"
+    exec 9>&-
+    printf '%s: %d bytes in %s\n' "$target" "$(stat -c %s "$OUT/$target/toolgate")" "$OUT/$target/toolgate"
 }
 
 # targets [shipped]: what there is a file for.

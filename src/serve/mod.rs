@@ -29,19 +29,18 @@ use std::time::Duration;
 
 use async_io::Timer;
 use async_signal::{Signal, Signals};
-use rustix::time::{ClockId, clock_gettime};
 use smol::channel::Receiver;
 use smol::{LocalExecutor, Task, future, stream::StreamExt};
 
 use crate::limits::{SHUTDOWN_SECS, SHUTDOWN_STEP};
+use crate::tool;
 use http::{Bounds, Service, Shared};
 use listen::{Door, Listener, Move, Place, Seats};
 use reactor::Reactor;
 
 /// The wall clock since 1970, zero before. For display only: every decision is taken on the monotonic clock.
 pub fn wall_clock() -> Duration {
-    // Not std's: it aborts where seconds have 32 bits (ARM and MIPS under musl) from 2038 on.
-    Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default()
+    Duration::from_millis(u64::try_from(tool::wall_ms()).unwrap_or_default())
 }
 
 /// Random bytes. The kernel makes us wait for them only in the first seconds after a boot without entropy.

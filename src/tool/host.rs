@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use smol::LocalExecutor;
 
 use super::aside::Aside;
@@ -17,6 +17,7 @@ use super::child::Nursery;
 use super::declared::Declared;
 use super::gateway::Desk;
 use super::gpio::Pins;
+use super::kernel::wall;
 use super::lane::Lane;
 use super::ledger::Sessions;
 use super::localapi::LOCAL_API;
@@ -25,6 +26,17 @@ use super::storage::Probes;
 use super::targets::Targets;
 use crate::gate::policy;
 use crate::limits::TOOL_RESULT_BYTES;
+
+/// Milliseconds since 1970-01-01T00:00:00Z by the wall clock, negative before.
+pub fn wall_ms() -> i64 {
+    // Not std's wall clock: it aborts where seconds have 32 bits (ARM and MIPS under musl) from 2038 on.
+    millis(wall())
+}
+
+fn millis(time: Timespec) -> i64 {
+    let nanos_per_ms = 1_000_000;
+    time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / nanos_per_ms)
+}
 
 /// A moment on both clocks. Wall time is for display only; every decision is taken on time since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,13 +50,7 @@ pub struct Now {
 impl Now {
     /// Both clocks, read now.
     pub fn read() -> Now {
-        // Not std's wall clock: it aborts where seconds have 32 bits (ARM and MIPS under musl) from 2038 on.
-        let read = |clock| {
-            let time = clock_gettime(clock);
-            let nanos_per_ms = 1_000_000;
-            time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / nanos_per_ms)
-        };
-        Now { wall_ms: read(ClockId::Realtime), boot_ms: read(ClockId::Boottime) }
+        Now { wall_ms: wall_ms(), boot_ms: millis(clock_gettime(ClockId::Boottime)) }
     }
 
     /// The wall clock as protocols show it: milliseconds since 1970, 0 before.

@@ -33,7 +33,8 @@
 //!
 //! **close_range(2)** with `CLOSE_RANGE_CLOEXEC`, and fcntl(2) with `F_SETFD`, only mark descriptors to be closed at
 //! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours. **rt_sigaction(2)**
-//! without a new disposition only tells the present one, in at most half the room that it is given.
+//! without a new disposition only tells the present one, in at most half the room that it is given. **clock_gettime64(2)**
+//! fills two words of 64 bits on this stack frame.
 //!
 //! **A descriptor that was inherited** gets its one owner in [`inherit`]. Nobody here owns it before: this program owns what
 //! it opens itself, which is nothing yet when sockets are asked for, first of all in its life, and asked for a second
@@ -50,6 +51,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid, WaitOptions};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::limits::CHILD_STACK_BYTES;
 
@@ -77,6 +79,25 @@ pub fn bind_to_device(socket: BorrowedFd<'_>, interface: &str) -> std::io::Resul
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_ptr().cast(), length)
     };
     if state == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// The wall clock.
+#[cfg(not(target_arch = "mips"))]
+pub(super) fn wall() -> Timespec {
+    clock_gettime(ClockId::Realtime)
+}
+
+/// The wall clock. Not through the C library, whose seconds have 32 bits here: from 2038 on rustix would panic.
+#[cfg(target_arch = "mips")]
+pub(super) fn wall() -> Timespec {
+    // Of o32; the `libc` crate has it for newer processors only.
+    const CLOCK_GETTIME64: c_long = 4403;
+    let mut time = [0_i64; 2];
+    // SAFETY: see the head of this file.
+    let state = unsafe { libc::syscall(CLOCK_GETTIME64, c_long::from(libc::CLOCK_REALTIME), time.as_mut_ptr()) };
+    let [tv_sec, tv_nsec] = time;
+    // Linux before 5.1 knows no later time either.
+    if state == 0 { Timespec { tv_sec, tv_nsec } } else { clock_gettime(ClockId::Realtime) }
 }
 
 /// The first descriptor that is not standard input, output or error.

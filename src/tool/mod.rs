@@ -88,7 +88,7 @@ pub use child::Rlimits;
 pub use clock::{iso, synchronized};
 pub use declared::Declared;
 pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
-pub use host::{Host, Now, Visibility};
+pub use host::{Host, Now, Visibility, wall_ms};
 pub(crate) use kernel::{bind_to_device, inherit};
 pub use ledger::{Entry, Sessions, uuid};
 pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};

@@ -54,10 +54,6 @@ impl Default for Probes {
 }
 
 fn statvfs(path: &Path) -> io::Result<Space> {
-    // On MIPS the kernel's answer is ordered otherwise, and longer, than the structure rustix 1.1 gives it to fill.
-    if cfg!(target_arch = "mips") {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
     let stat = rustix::fs::statvfs(path)?;
     let kilobytes = |blocks: u64| {
         let bytes = u128::from(blocks) * u128::from(stat.f_frsize);
