@@ -145,7 +145,7 @@ fn show_token(asked: &Toolgate, what: &str) -> u8 {
         "path" => load::token_path(asked).map(|path| format!("{}\n", path.display())),
         "rotate" => load::token_path(asked).and_then(|path| {
             files::write_token(&path).map_err(|fault| fault.to_string())?;
-            complain("a new token comes into force when the gateway reloads (SIGHUP) or restarts; every client needs it then");
+            complain("a new token comes into force when the gateway restarts, or reloads (SIGHUP) where it reads the file itself; every client needs it then");
             Ok(format!("{}\n", path.display()))
         }),
         "show" => load::client_secret(asked, None).and_then(|secret| {

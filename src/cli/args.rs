@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 /// Calls the tools of this device for scripts, home automation and AI agents: POST /tools/invoke on one port, behind
 /// one policy. Without a command it runs the gateway.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(
     note = "Files: the configuration is the first found of --config, $TOOLGATE_CONFIG, $OPENCLAW_CONFIG_PATH,\n/etc/toolgate/toolgate.json5, ~/.config/toolgate/toolgate.json5; without one the built-in defaults hold:\nloopback only, token required. The token is created at the first start; `toolgate token` shows it.",
     example = "Run the gateway and call a tool:\n  toolgate &\n  toolgate call device_status",
@@ -37,7 +37,7 @@ pub struct Toolgate {
 }
 
 /// A command.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand)]
 pub enum Command {
     /// `call`
@@ -57,7 +57,7 @@ pub enum Command {
 }
 
 /// Run the gateway until SIGTERM or SIGINT. Prints one line for each address it listens on.
-#[derive(FromArgs, Debug, PartialEq, Default)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq, Default)]
 #[argh(
     subcommand,
     name = "run",
@@ -82,12 +82,12 @@ pub struct Run {
 }
 
 /// Read the configuration exactly as `run` would and print everything that is wrong with it. Changes nothing.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "check")]
 pub struct Check {}
 
 /// List the tools of this device under this configuration.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "tools")]
 pub struct Tools {
     /// print JSON, with each tool's argument schema
@@ -102,7 +102,7 @@ pub struct Tools {
 }
 
 /// Say what the policy decides about a tool, whether or not it exists here: each step and the rule that decided.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "explain")]
 pub struct Explain {
     /// the tool's name
@@ -126,7 +126,7 @@ pub struct Explain {
 }
 
 /// Invoke a tool on a running gateway and print its result.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "call")]
 pub struct Call {
     /// the tool's name
@@ -176,7 +176,7 @@ impl Call {
 }
 
 /// Ask the running gateway how it is: listeners, uptime, memory, connections, calls, last reload, last errors.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "status")]
 pub struct Status {
     /// print JSON
@@ -191,10 +191,10 @@ pub struct Status {
 }
 
 /// Show the shared secret, say which file it is in, or replace it.
-#[derive(FromArgs, Debug, PartialEq)]
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "token")]
 pub struct Token {
-    /// show (default), path or rotate
+    /// what to do: show, path, rotate (default: show)
     #[argh(positional, default = "\"show\".into()")]
     pub what: String,
 }

@@ -151,12 +151,24 @@ fn outside(flag: Option<&Path>, credential: &str, name: &str) -> Result<Option<S
     Ok(variable(name).and_then(|text| Secret::new(&text)))
 }
 
-/// The path of the generated token.
+/// The token beside the configuration file, if there is one: where a package puts it, and its service is given it as a
+/// credential. A state directory that somebody names comes first.
+fn beside(globals: &Toolgate) -> Option<PathBuf> {
+    if globals.state_dir.is_some() || directory("TOOLGATE_STATE_DIR").is_some() {
+        return None;
+    }
+    Some(place(globals)?.with_file_name("token")).filter(|path| path.symlink_metadata().is_ok())
+}
+
+/// The path of the token that a package or this gateway made.
 ///
 /// # Errors
 /// When nothing says where the state directory is.
 pub fn token_path(globals: &Toolgate) -> Result<PathBuf, String> {
-    Ok(state_directory(globals.state_dir.as_deref())?.join("token"))
+    match beside(globals) {
+        Some(path) => Ok(path),
+        None => Ok(state_directory(globals.state_dir.as_deref())?.join("token")),
+    }
 }
 
 /// Reads everything `run` would and settles what is in force. Changes nothing: a token that would be generated is absent.
@@ -231,7 +243,7 @@ pub fn private(globals: &Toolgate, flags: &Run, config: &Config) -> Vec<PathBuf>
     let mut files: Vec<PathBuf> = Vec::new();
     let credentials = directory("CREDENTIALS_DIRECTORY");
     let state = state_directory(globals.state_dir.as_deref()).ok();
-    for own in [place(globals), state, flags.token_file.clone(), credentials] {
+    for own in [place(globals), beside(globals), state, flags.token_file.clone(), credentials] {
         files.extend(own);
     }
     let mut add = |secret: &SecretRef| {

@@ -24,6 +24,7 @@ use crate::api::Note;
 use crate::config::Tailnet as Terms;
 use crate::limits::TAILNET_RETRY_SECS;
 use crate::tool::interfaces::{self, Interface, Monitor};
+use crate::tool::peer_user;
 
 /// What is known of the tailnet, and what is open there.
 pub(super) struct Tailnet {
@@ -285,8 +286,8 @@ impl Gateway {
             Door::Tailnet | Door::Unbound if self.tailnet.holds(from.peer()) => return true,
             Door::Tailnet | Door::Unbound => "tailnet_foreign_source",
             // Whoever runs tailscaled owns its socket; root may do everything anyway.
-            Door::Serve => match rustix::net::sockopt::socket_peercred(stream) {
-                Ok(peer) if peer.uid.is_root() || Some(peer.uid.as_raw()) == self.keeper() => return true,
+            Door::Serve => match peer_user(stream) {
+                Some(user) if user == 0 || Some(user) == self.keeper() => return true,
                 _ => "serve_stranger",
             },
         };

@@ -51,6 +51,8 @@ pub(super) struct Directory {
     /// Why the last question about this device failed.
     pub trouble: Cell<Option<&'static str>>,
     until: Cell<Duration>,
+    /// Whether it is being asked beside everything else.
+    asking: Cell<bool>,
     lookups: Semaphore,
 }
 
@@ -62,6 +64,7 @@ impl Default for Directory {
             absent: Cell::new(true),
             trouble: Cell::default(),
             until: Cell::default(),
+            asking: Cell::default(),
             lookups: Semaphore::new(LOOKUPS),
         }
     }
@@ -190,8 +193,27 @@ impl Gateway {
         who
     }
 
+    /// Asks again where the last answer is old. As long as there is one nobody waits for the next.
+    async fn keep_up(self: &Rc<Self>) {
+        let directory = &self.tailnet.directory;
+        if directory.until.get() > now() {
+            return;
+        }
+        if directory.status.borrow().is_none() {
+            return self.learn(false).await;
+        }
+        if !directory.asking.replace(true) {
+            let gateway = Rc::clone(self);
+            let ask = async move {
+                gateway.learn(false).await;
+                gateway.tailnet.directory.asking.set(false);
+            };
+            self.host.tasks.spawn(ask).detach();
+        }
+    }
+
     /// Who is at the other end.
-    pub(super) async fn identify(&self, head: &Head, from: Arrival) -> Caller {
+    pub(super) async fn identify(self: &Rc<Self>, head: &Head, from: Arrival) -> Caller {
         let addr = from.peer();
         let known = |answer| match answer {
             Answer::Known(who) => Tailnet::Known(who),
@@ -199,7 +221,7 @@ impl Gateway {
         };
         // No port: of a node that has an address of its own it says nothing.
         let by_address = SocketAddr::new(addr, 0);
-        self.learn(false).await;
+        self.keep_up().await;
         let (tailnet, proven) = match from.door {
             Door::Serve => {
                 // The socket's peer is tailscaled itself; whom it serves is in the head, and must be what it knows.

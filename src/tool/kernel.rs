@@ -29,7 +29,9 @@
 //! - The stack has [`CHILD_STACK_BYTES`], several times what these calls take, and is 16-aligned, as every ABI asks. The
 //!   next child takes the same: nobody is on it any more when the sleeping thread goes on.
 //!
-//! **setsockopt(2)** with `SO_BINDTODEVICE` only reads the name that it is given with its length.
+//! **setsockopt(2)** with `SO_BINDTODEVICE` only reads the name that it is given with its length; **getsockopt(2)** with
+//! `SO_PEERCRED` fills one `ucred` on this stack frame, at most its length. rustix has the latter, but not for a peer in
+//! another PID namespace, whose number is zero.
 //!
 //! **close_range(2)** with `CLOSE_RANGE_CLOEXEC`, and fcntl(2) with `F_SETFD`, only mark descriptors to be closed at
 //! exec: no owner of one can notice. **signal(2)** sets a default, which is no function of ours. **rt_sigaction(2)**
@@ -79,6 +81,25 @@ pub fn bind_to_device(socket: BorrowedFd<'_>, interface: &str) -> std::io::Resul
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_ptr().cast(), length)
     };
     if state == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// The user at the other end of a Unix socket, as it was when it connected.
+///
+/// Source: socket(7), `SO_PEERCRED`.
+pub fn peer_user(socket: BorrowedFd<'_>) -> Option<u32> {
+    let mut peer = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: libc::gid_t::MAX };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).ok()?;
+    // SAFETY: see the head of this file.
+    let state = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            ptr::from_mut(&mut peer).cast(),
+            &mut length,
+        )
+    };
+    (state == 0).then_some(peer.uid)
 }
 
 /// The wall clock.

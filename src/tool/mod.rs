@@ -89,7 +89,7 @@ pub use clock::{iso, synchronized};
 pub use declared::Declared;
 pub use gateway::{Desk, LookUp, Reloaded, Restart, Show, Status};
 pub use host::{Host, Now, Visibility, wall_ms};
-pub(crate) use kernel::{bind_to_device, inherit};
+pub(crate) use kernel::{bind_to_device, inherit, peer_user};
 pub use ledger::{Entry, Sessions, uuid};
 pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};
 pub use resolve::look_up;

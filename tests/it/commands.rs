@@ -402,3 +402,33 @@ fn tokens() {
     let refused = command(&dir, &["token", "show"]);
     assert!(refused.code != 0 && !refused.text().contains(&second), "a token others can read is shown: {refused:?}");
 }
+
+#[test]
+fn a_token_beside_the_configuration_is_the_packages() {
+    let dir = under("{}");
+    let beside = dir.write("token", 0o600, "0123456789abcdef0123456789abcdef\n");
+    let config = dir.path("toolgate.json5");
+    let asked = |what: &str, state: bool| {
+        let mut all = vec!["token", what, "--config", config.to_str().expect("a path")];
+        let named = dir.path("state");
+        if state {
+            all.extend(["--state-dir", named.to_str().expect("a path")]);
+        }
+        let mut command = program(&dir, &all);
+        command.env("XDG_STATE_HOME", dir.path("home"));
+        run(command)
+    };
+    let shown = asked("show", false);
+    assert_eq!((shown.code, shown.out.trim_end()), (0, "0123456789abcdef0123456789abcdef"), "{shown:?}");
+    let path = asked("path", false);
+    assert_eq!((path.code, path.out.trim_end()), (0, &*beside.to_string_lossy()), "{path:?}");
+    let elsewhere = asked("path", true);
+    assert_eq!(elsewhere.out.trim_end(), dir.path("state/token").to_string_lossy(), "a named directory comes first");
+    let rotated = asked("rotate", false);
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    let fresh = fs::read_to_string(&beside).expect("the token");
+    assert!(fresh.trim().len() == 48 && !dir.path("home").exists(), "rotate left {fresh:?}");
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o640)).expect("its mode");
+    let refused = asked("show", false);
+    assert!(refused.code != 0 && !refused.text().contains(fresh.trim()), "others can read it: {refused:?}");
+}

@@ -21,7 +21,9 @@ fn every_configuration_shown_is_accepted() {
         assert!(blocks.len() >= least, "{page} shows {} configurations", blocks.len());
         shown.extend(blocks);
     }
-    shown.push(fs::read_to_string(root().join("packaging/toolgate.json5")).expect("packaging/toolgate.json5"));
+    for path in ["packaging/toolgate.json5", "packaging/debian/toolgate.json5"] {
+        shown.push(fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}")));
+    }
     for text in shown {
         let outcome = read(&text, &|_| None);
         let wrong: Vec<String> =

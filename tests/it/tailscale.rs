@@ -75,12 +75,15 @@ fn both_tools_answer() {
 #[test]
 fn a_tailscaled_that_does_not_answer_holds_up_nobody() {
     let (gateway, fake) = start();
+    // The gateway itself asks once where its callers may come from; then it knows.
+    told(&gateway, "time_status", json!({}));
     fake.behaves(Manner::Silent);
     // On a machine under load a call may take as long as tailscaled is waited for; not each time.
-    let beside = (1..6).any(|round| {
+    let beside = (1..6).any(|_| {
+        let before = fake.asked();
         let mut waiting = gateway.peer();
         waiting.send(&call(&json!({"tool": "tailscale_status"}).to_string())).expect("sent");
-        until(SOON, || (fake.asked() == round).then_some(())).expect("a question");
+        until(SOON, || (fake.asked() > before).then_some(())).expect("a question");
         let asked = Instant::now();
         told(&gateway, "time_status", json!({}));
         let meanwhile = asked.elapsed();
