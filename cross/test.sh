@@ -147,6 +147,13 @@ CONFIG
         esac
         is_true "$tool" "$answer"
     done
+    # Over the socket too, by the program's own client.
+    answer=$("$WORK/toolgate" call time_status --ws --url "${url/http/ws}" --token-file "$WORK/smoke/state/token") ||
+        fail "no answer over the socket: $answer"
+    case $answer in
+    *'"epoch_ms"'*) printf 'over the socket: as expected\n' ;;
+    *) fail "over the socket it answers $answer" ;;
+    esac
     kill "$GATEWAY"
     wait "$GATEWAY" || status=$?
     GATEWAY=

@@ -145,7 +145,7 @@ pub fn open(bind: Bind, port: u16) -> Result<Vec<Listener>, String> {
         Bind::Custom(address) => address,
         Bind::Lan => Ipv4Addr::UNSPECIFIED,
         // In a container its own network is all there is, and loopback would reach nobody.
-        Bind::Auto if contained() => Ipv4Addr::UNSPECIFIED,
+        Bind::Auto if contained(Path::new("/")) => Ipv4Addr::UNSPECIFIED,
         // The tailnet's own listeners come when its interface does.
         Bind::Auto | Bind::Loopback | Bind::Tailnet => Ipv4Addr::LOCALHOST,
     };
@@ -217,12 +217,12 @@ pub fn open_serve(path: &Path) -> Result<Listener, String> {
     Ok(Listener { socket, address: Address::Unix(path.to_owned()), door: Door::Serve })
 }
 
-/// Whether this is the inside of a container. Source: contract http.md §2.9.
-fn contained() -> bool {
-    let marks = ["/.dockerenv", "/run/.containerenv", "/var/run/.containerenv"];
+/// Whether the system below `root` is the inside of a container. Source: contract http.md §2.9.
+fn contained(root: &Path) -> bool {
+    let marks = [".dockerenv", "run/.containerenv", "var/run/.containerenv"];
     let words = ["docker", "containerd", "kubepods", "lxc"];
-    marks.into_iter().any(|mark| Path::new(mark).exists())
-        || std::fs::read_to_string("/proc/1/cgroup").is_ok_and(|text| words.into_iter().any(|word| text.contains(word)))
+    let cgroups = std::fs::read_to_string(root.join("proc/1/cgroup")).unwrap_or_default();
+    marks.into_iter().any(|mark| root.join(mark).exists()) || words.into_iter().any(|word| cgroups.contains(word))
 }
 
 /// The addresses they listen on.
@@ -389,6 +389,23 @@ fn is_peers(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn containers_are_known_by_their_marks() {
+        let root = std::env::temp_dir().join(format!("toolgate-contained-{}", std::process::id()));
+        let check = |file: &str, text: &str, expected: bool| {
+            let place = root.join(file);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::fs::write(&place, text).unwrap();
+            assert_eq!(contained(&root), expected, "{file} {text}");
+            std::fs::remove_dir_all(&root).unwrap();
+        };
+        check("proc/1/cgroup", "0::/init.scope\n", false);
+        check("proc/1/cgroup", "1:name=systemd:/docker/abc\n", true);
+        check("proc/1/cgroup", "0::/kubepods/besteffort\n", true);
+        check(".dockerenv", "", true);
+        check("run/.containerenv", "", true);
+    }
 
     #[test]
     fn seats_are_counted_by_household() {
