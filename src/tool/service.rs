@@ -92,7 +92,8 @@ fn services(text: &str) -> Option<Vec<Unit>> {
     Some(units)
 }
 
-async fn units(host: &Host, unit: Option<&str>) -> Result<Vec<Unit>, String> {
+/// The units, sorted by name, and whether the service manager said more than was kept.
+async fn units(host: &Host, unit: Option<&str>) -> Result<(Vec<Unit>, bool), String> {
     let manager = manager::find(host)?;
     let report = manager::run(host, manager::argv(host, manager, &Wish::Show(unit))).await?;
     // What is missing from the middle, if anything, leaves a gap between two blocks.
@@ -107,8 +108,7 @@ async fn units(host: &Host, unit: Option<&str>) -> Result<Vec<Unit>, String> {
         let at = sorted.partition_point(|other: &Unit| other.name <= unit.name);
         sorted.insert(at, unit);
     }
-    sorted.truncate(TOOL_DIR_ENTRIES);
-    Ok(sorted)
+    Ok((sorted, report.stdout.dropped > 0))
 }
 
 fn json(unit: &Unit) -> String {
@@ -122,8 +122,8 @@ fn json(unit: &Unit) -> String {
 /// `service_status`.
 pub(super) fn status<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
     Box::pin(async move {
-        let mut units = match units(host, call.args.text("unit")).await {
-            Ok(units) => units,
+        let (mut units, dropped) = match units(host, call.args.text("unit")).await {
+            Ok(found) => found,
             Err(why) => return Outcome::soft("error", &why),
         };
         if call.args.flag("failed_only") {
@@ -132,7 +132,7 @@ pub(super) fn status<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
         let mut rows: Vec<String> = units.iter().map(json).collect();
         let room = host.result_bytes.get().saturating_sub(RESULT_FRAME_BYTES);
         let cut = fit(&mut rows, TOOL_DIR_ENTRIES, room);
-        Object::new().list("units", &rows).flag("truncated", cut).done()
+        Object::new().list("units", &rows).flag("truncated", cut || dropped).done()
     })
 }
 
@@ -184,7 +184,7 @@ pub(super) fn restart<'a>(host: &'a Host, call: &'a Call) -> Later<'a> {
             units(host, Some(&unit)).await
         };
         match done.await {
-            Ok(units) => {
+            Ok((units, _)) => {
                 let mut json = Object::new();
                 json.text("unit", &unit);
                 // An alias is shown by the name it stands for.

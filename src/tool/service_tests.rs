@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 
 use super::*;
+use crate::limits::MANAGER_OUTPUT_BYTES;
 use crate::tool::fixture::{Scratch, call, heir, rehearse};
 use crate::tool::{Now, Targets};
 
@@ -76,6 +77,26 @@ fn units_are_listed() {
     assert_eq!(details(call(&host, "service_status", r#"{"failed_only":true}"#)), failed);
     call(&host, "service_status", r#"{"unit":"nginx.service"}"#);
     assert!(asked(&tmp).ends_with("show -- nginx.service\n"), "{}", asked(&tmp));
+}
+
+#[test]
+fn a_list_that_is_cut_says_so() {
+    // One more than are told, and only the last of them has failed: it is looked for before the cut.
+    let script = format!(
+        "i=0; while [ $i -le {TOOL_DIR_ENTRIES} ]; do printf 'Id=u%04d.service\\nLoadState=loaded\\n\\n' $i; i=$((i+1)); done
+         printf 'Id=zz.service\\nActiveState=failed\\nLoadState=loaded\\n'"
+    );
+    let tmp = systemd("service-many", &script);
+    let host = tmp.host();
+    let many = details(call(&host, "service_status", "{}"));
+    assert!(many.ends_with("\"truncated\":true}"), "{}", &many[many.len() - 200..]);
+    assert_eq!(many.matches("\"name\"").count(), TOOL_DIR_ENTRIES);
+    let failed = details(call(&host, "service_status", r#"{"failed_only":true}"#));
+    assert!(failed.contains("zz.service") && failed.ends_with("\"truncated\":false}"), "{failed}");
+    // More than is kept of what a program prints: the middle is missing.
+    let script = format!("echo Id=a; echo; head -c {} /dev/zero | tr '\\0' '\\n'; echo Id=b", 2 * MANAGER_OUTPUT_BYTES);
+    let dropped = details(call(&systemd("service-dropped", &script).host(), "service_status", "{}"));
+    assert!(dropped.ends_with("\"truncated\":true}"), "{dropped}");
 }
 
 #[test]
