@@ -41,10 +41,7 @@ pub fn document(path: Option<PathBuf>, settled: &Result<Findings, Findings>) -> 
     let five = if json.len().saturating_mul(5) <= DOCUMENT_BYTES { &json } else { "null" };
     let findings = settled.as_ref().unwrap_or_else(|findings| findings);
     let mut shown = Json::object();
-    match &path {
-        Some(path) => shown.string("path", &path.to_string_lossy()),
-        None => shown.key("path").raw("null"),
-    };
+    shown.maybe("path", path.as_ref().map(|path| path.to_string_lossy()).as_deref());
     shown.flag("exists", path.as_ref().is_some_and(|path| path.exists())).key("raw").raw("null");
     shown.key("parsed").raw(five).key("sourceConfig").raw(five).key("resolved").raw(five);
     shown.flag("valid", settled.is_ok()).key("runtimeConfig").raw(five).key("config").raw(&json);

@@ -59,18 +59,8 @@ impl Tailnet {
         }
         json.close("]");
         let why = Some(self.why.as_str()).filter(|why| !why.is_empty());
-        let texts = [
-            ("why", why),
-            ("backend", self.backend.as_deref()),
-            ("name", self.name.as_deref()),
-            ("trouble", self.trouble),
-        ];
-        for (key, text) in texts {
-            match text {
-                Some(text) => json.string(key, text),
-                None => json.key(key).raw("null"),
-            };
-        }
+        json.maybe("why", why).maybe("backend", self.backend.as_deref()).maybe("name", self.name.as_deref());
+        json.maybe("trouble", self.trouble);
         json.close("}");
     }
 
@@ -163,12 +153,7 @@ impl Report {
     pub(super) fn json(&self) -> String {
         let mut json = Json::object();
         json.string("version", self.version).count("uptime_s", self.uptime_s);
-        for (key, count) in [("resident_kb", self.resident_kb), ("resident_peak_kb", self.resident_peak_kb)] {
-            match count {
-                Some(count) => json.count(key, count),
-                None => json.key(key).raw("null"),
-            };
-        }
+        json.maybe_count("resident_kb", self.resident_kb).maybe_count("resident_peak_kb", self.resident_peak_kb);
         json.texts("listeners", self.listeners.iter().map(String::as_str));
         self.tailnet.json(&mut json);
         json.count("connections", self.connections as u64).count("sockets", self.sockets as u64);
@@ -238,7 +223,7 @@ impl Report {
 }
 
 /// Seconds as people say them.
-fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

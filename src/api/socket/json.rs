@@ -81,6 +81,24 @@ impl Json {
         self.key(key).number(number)
     }
 
+    /// Appends a member that holds a text, or null.
+    #[inline(never)]
+    pub fn maybe(&mut self, key: &str, text: Option<&str>) -> &mut Json {
+        match text {
+            Some(text) => self.string(key, text),
+            None => self.key(key).raw("null"),
+        }
+    }
+
+    /// Appends a member that holds a whole number, or null.
+    #[inline(never)]
+    pub fn maybe_count(&mut self, key: &str, number: Option<u64>) -> &mut Json {
+        match number {
+            Some(number) => self.count(key, number),
+            None => self.key(key).raw("null"),
+        }
+    }
+
     /// Appends a member that holds `true` or `false`.
     pub fn flag(&mut self, key: &str, flag: bool) -> &mut Json {
         self.key(key).raw(if flag { "true" } else { "false" })
