@@ -15,7 +15,8 @@ struct Row {
     source: &'static str,
     summary: String,
     available: bool,
-    reason: Option<String>,
+    /// `absent` or `refused`, and why.
+    reason: Option<(&'static str, String)>,
     /// JSON.
     parameters: String,
 }
@@ -29,7 +30,10 @@ pub fn list(asked: &Toolgate, listing: &args::Tools) -> u8 {
     let (gate, host) = start::stage(asked, loaded.config);
     let mut rows = Vec::new();
     for (tool, present) in tool::survey(&host) {
-        let reason = present.and_then(|()| allowed(&gate, &tool, listing.session.as_deref()));
+        let reason = match present {
+            Ok(()) => allowed(&gate, &tool, listing.session.as_deref()).map_err(|why| ("refused", why)),
+            Err(why) => Err(("absent", why)),
+        };
         if reason.is_ok() || listing.all {
             rows.push(row(&tool, reason));
         }
@@ -43,7 +47,7 @@ pub fn list(asked: &Toolgate, listing: &args::Tools) -> u8 {
 }
 
 /// Whether the policy lets an owner call `tool`; why not, otherwise.
-fn allowed(gate: &Gate, tool: &Listed, session: Option<&str>) -> Result<(), String> {
+pub(super) fn allowed(gate: &Gate, tool: &Listed, session: Option<&str>) -> Result<(), String> {
     let subject = Subject {
         tool: tool.name(),
         session,
@@ -60,7 +64,7 @@ fn allowed(gate: &Gate, tool: &Listed, session: Option<&str>) -> Result<(), Stri
     }
 }
 
-fn row(tool: &Listed, reason: Result<(), String>) -> Row {
+fn row(tool: &Listed, reason: Result<(), (&'static str, String)>) -> Row {
     Row {
         name: tool.name().into(),
         tier: tool.tier().word(),
@@ -86,7 +90,7 @@ fn json(rows: &[Row]) -> String {
             ("source", quoted(row.source)),
             ("summary", quoted(&row.summary)),
             ("available", available.into()),
-            ("reason", row.reason.as_deref().map(quoted).unwrap_or_default()),
+            ("reason", row.reason.as_ref().map(|(_, why)| quoted(why)).unwrap_or_default()),
             ("parameters", row.parameters.clone()),
         ];
         let mut before = if at == 0 { "\n  {\n" } else { ",\n  {\n" };
@@ -108,9 +112,9 @@ fn table(rows: &[Row]) -> String {
             push_cell(&mut text, cell, width);
         }
         text.extend([&row.summary, "\n"]);
-        if let Some(reason) = &row.reason {
+        if let Some((how, why)) = &row.reason {
             push_cell(&mut text, "", width);
-            text.extend(["absent: ", reason, "\n"]);
+            text.extend([how, ": ", why, "\n"]);
         }
     }
     text
