@@ -1,8 +1,9 @@
-//! cli: the command line → run, check, tools, explain, call, token. Prints results to stdout, everything else to stderr.
+//! cli: the command line → run, check, doctor, tools, explain, call, status, token. Prints results to stdout, everything else to stderr.
 
 pub mod args;
 pub mod call;
 mod desk;
+mod doctor;
 mod explain;
 mod load;
 pub mod socket;
@@ -10,8 +11,10 @@ mod start;
 mod tools;
 
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
+use crate::config::{Bind, Config, Gateway};
 use crate::limits::PORT_DEFAULT;
 use crate::serve::files;
 use args::{Asked, Command, Toolgate};
@@ -51,6 +54,7 @@ fn obey(asked: &'static Toolgate) -> u8 {
     match &asked.command {
         Command::Call(call) => invoke(asked, call),
         Command::Check(_) => check(asked),
+        Command::Doctor(flags) => doctor::doctor(asked, flags),
         Command::Explain(question) => explain::explain(asked, question),
         Command::Run(run) => start::run(asked, run),
         Command::Status(asking) => status(asked, asking),
@@ -90,7 +94,7 @@ fn check(asked: &Toolgate) -> u8 {
     match load::settle(asked, &args::Run::default()) {
         Ok(settled) => {
             let source = settled.loaded.path.as_deref().map_or("built-in defaults".into(), Path::to_string_lossy);
-            for warning in &settled.loaded.warnings {
+            for warning in settled.loaded.warnings.iter().chain(&load::lacks(&settled.loaded)) {
                 complain(&format!("warning: {warning}"));
             }
             say(&format!("{source}: ok\n"));
@@ -100,12 +104,21 @@ fn check(asked: &Toolgate) -> u8 {
     }
 }
 
+/// Where a gateway under this configuration is reached from its own device.
+fn own_url(config: Option<&Config>) -> String {
+    let (port, host) = match config {
+        // Only there: it has no other listener.
+        Some(Config { gateway: Gateway { port, bind: Bind::Custom(host), .. }, .. }) if !host.is_unspecified() => {
+            (*port, *host)
+        }
+        config => (config.and_then(|config| config.gateway.port), Ipv4Addr::LOCALHOST),
+    };
+    format!("http://{host}:{}", port.unwrap_or(PORT_DEFAULT))
+}
+
 /// Sends a call to the gateway that `--url` or the configuration names.
 fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> {
-    let url = call.url.clone().unwrap_or_else(|| {
-        let port = load::load(asked).ok().and_then(|loaded| loaded.config.gateway.port);
-        format!("http://127.0.0.1:{}", port.unwrap_or(PORT_DEFAULT))
-    });
+    let url = call.url.clone().unwrap_or_else(|| own_url(load::load(asked).ok().map(|loaded| loaded.config).as_ref()));
     let place = call::place(&url, call.ws)?;
     let secret = load::client_secret(asked, call.token_file.as_deref()).map_err(call::Fault::Refused)?;
     let invoke = if place.socket { socket::invoke } else { call::invoke };

@@ -327,6 +327,12 @@ pub const SPAWN_DEPTH_CEILING: u32 = 5;
 pub const CLIENT_CONNECT_SECS: Duration = Duration::from_secs(10);
 /// The longest silence of a gateway before it counts as gone; longer than a call may take.
 pub const CLIENT_SECS: Duration = Duration::from_secs(60);
+/// The longest silence of a gateway that `toolgate doctor` bears; then it says so.
+pub const DOCTOR_PATIENCE: Duration = Duration::from_millis(400);
+/// A secret of fewer bytes can be guessed: `toolgate doctor` warns.
+pub const SECRET_BYTES_SHORT: usize = 16;
+/// A device with less memory than this, in kibibytes as the kernel counts: `toolgate doctor` names the bounds to lower.
+pub const DEVICE_MEMORY_SMALL: u64 = 65_536;
 /// The longest answer that is read, in bytes.
 pub const CLIENT_ANSWER_BYTES: u64 = 16 * MIB as u64;
 

@@ -60,6 +60,14 @@ _toolgate() {
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
+    doctor:--url)
+        :
+        return
+        ;;
+    doctor:--token-file)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
     explain:--session)
         :
         return
@@ -112,6 +120,7 @@ _toolgate() {
     flags="--config --state-dir --sysroot --version --help"
     case ${command:-run} in
     call) flags+=" --arg --action --session --dry-run --ws --url --token-file" ;;
+    doctor) flags+=" --json --url --token-file" ;;
     explain) flags+=" --session --channel --account --scopes --json" ;;
     run) flags+=" --port --bind --auth --token-file --log-level" ;;
     status) flags+=" --json --url --token-file" ;;
@@ -124,7 +133,7 @@ _toolgate() {
         ;;
     esac
     if [ -z "$command" ]; then
-        mapfile -t COMPREPLY < <(compgen -W "call check explain run status token tools" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "call check doctor explain run status token tools" -- "$cur")
         return
     fi
     case $command:$place in

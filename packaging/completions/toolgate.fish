@@ -23,6 +23,11 @@ complete -c toolgate -n '__fish_seen_subcommand_from call' -a '(__toolgate_tools
 
 complete -c toolgate -n __fish_use_subcommand -a check -d 'Read the configuration exactly as `run` would and print everything that is wrong with it'
 
+complete -c toolgate -n __fish_use_subcommand -a doctor -d 'Say everything that could be wrong with this installation, each finding with its fix, and who can reach the gateway'
+complete -c toolgate -n '__fish_seen_subcommand_from doctor' -l json -d 'print JSON'
+complete -c toolgate -n '__fish_seen_subcommand_from doctor' -l url -x -d 'the gateway (default: http://127.0.0.1 and the configured port)'
+complete -c toolgate -n '__fish_seen_subcommand_from doctor' -l token-file -r -F -d 'file holding the shared secret (default: as the gateway finds it)'
+
 complete -c toolgate -n __fish_use_subcommand -a explain -d 'Say what the policy decides about a tool, whether or not it exists here: each step and the rule that decided'
 complete -c toolgate -n '__fish_seen_subcommand_from explain' -l session -x -d 'the session key (default: main)'
 complete -c toolgate -n '__fish_seen_subcommand_from explain' -l channel -x -d 'the message channel the call comes from, as x-openclaw-message-channel says it'

@@ -44,6 +44,8 @@ pub enum Command {
     Call(Call),
     /// `check`
     Check(Check),
+    /// `doctor`
+    Doctor(Doctor),
     /// `explain`
     Explain(Explain),
     /// `run`
@@ -190,6 +192,22 @@ pub struct Status {
     pub token_file: Option<PathBuf>,
 }
 
+/// Say everything that could be wrong with this installation, each finding with its fix, and who can reach the gateway.
+/// Changes nothing; the exit code is 1 when anything is critical.
+#[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
+#[argh(subcommand, name = "doctor")]
+pub struct Doctor {
+    /// print JSON
+    #[argh(switch)]
+    pub json: bool,
+    /// the gateway (default: http://127.0.0.1 and the configured port)
+    #[argh(option, arg_name = "url")]
+    pub url: Option<String>,
+    /// file holding the shared secret (default: as the gateway finds it)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<PathBuf>,
+}
+
 /// Show the shared secret, say which file it is in, or replace it.
 #[derive(ArgsInfo, FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "token")]
@@ -210,7 +228,7 @@ pub enum Asked {
     Wrong(String),
 }
 
-const COMMANDS: [&str; 7] = ["call", "check", "explain", "run", "status", "token", "tools"];
+const COMMANDS: [&str; 8] = ["call", "check", "doctor", "explain", "run", "status", "token", "tools"];
 const GLOBALS: [&str; 3] = ["--config", "--state-dir", "--sysroot"];
 
 /// Reads a command line without the program's name.

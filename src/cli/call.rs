@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
@@ -25,13 +26,19 @@ pub struct Place {
     pub path: String,
     /// Whether it is asked over the socket.
     pub socket: bool,
+    /// The longest silence before it counts as gone.
+    pub patience: Duration,
 }
 
 /// Why there is no result.
 #[derive(Debug)]
 pub enum Fault {
+    /// Who answers in HTTP is no gateway: exit 1.
+    Foreign(String),
     /// The gateway or the tool said no: exit 1.
     Refused(String),
+    /// Somebody is there, but does not answer in time: exit 69.
+    Silent(String),
     /// Nobody answers, or not in HTTP: exit 69.
     Unreachable(String),
     /// The command line is wrong: exit 64.
@@ -42,8 +49,8 @@ impl Fault {
     /// Says what is wrong and returns the exit code.
     pub fn complain(self) -> u8 {
         let (text, code) = match self {
-            Fault::Refused(text) => (text, exit::FAILED),
-            Fault::Unreachable(text) => (text, exit::UNREACHABLE),
+            Fault::Foreign(text) | Fault::Refused(text) => (text, exit::FAILED),
+            Fault::Silent(text) | Fault::Unreachable(text) => (text, exit::UNREACHABLE),
             Fault::Usage(text) => (text, exit::USAGE),
         };
         super::complain(&text);
@@ -86,7 +93,7 @@ pub fn place(url: &str, socket: bool) -> Result<Place, Fault> {
         "" => "/tools/invoke".into(),
         _ => format!("/{path}"),
     };
-    Ok(Place { authority, path, socket })
+    Ok(Place { authority, path, socket, patience: CLIENT_SECS })
 }
 
 /// The tool's arguments, as a JSON object.
@@ -174,7 +181,11 @@ pub fn invoke(call: &Call, place: &Place, secret: Option<&Secret>) -> Result<Sai
 
 /// A connection that is lost, or never was.
 pub(super) fn lost(whom: &str, error: &std::io::Error) -> Fault {
-    Fault::Unreachable(format!("{whom}: {error}; is the gateway running?"))
+    let text = format!("{whom}: {error}; is the gateway running?");
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Fault::Silent(text),
+        _ => Fault::Unreachable(text),
+    }
 }
 
 /// What does not speak as a gateway does.
@@ -188,7 +199,7 @@ pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     let mut last = Fault::Unreachable([authority, ": no address"].concat());
     let (addresses, port) = addresses(authority)?;
     for address in addresses {
-        match TcpStream::connect_timeout(&SocketAddr::new(address, port), CLIENT_CONNECT_SECS) {
+        match TcpStream::connect_timeout(&SocketAddr::new(address, port), CLIENT_CONNECT_SECS.min(place.patience)) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = lost(authority, &error),
         }
@@ -214,14 +225,17 @@ fn addresses(authority: &str) -> Result<(Vec<IpAddr>, u16), Fault> {
 fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
     let lost = |error| lost(&place.authority, &error);
     let mut stream = dial(place)?;
-    stream.set_read_timeout(Some(CLIENT_SECS)).map_err(lost)?;
-    stream.set_write_timeout(Some(CLIENT_SECS)).map_err(lost)?;
+    stream.set_read_timeout(Some(place.patience)).map_err(lost)?;
+    stream.set_write_timeout(Some(place.patience)).map_err(lost)?;
     stream.write_all(request).map_err(lost)?;
     let (mut answer, mut buffer) = (Vec::new(), [0; READ_BYTES]);
+    // Who sends a byte now and then does not hold us for ever.
+    let until = Instant::now() + place.patience.saturating_mul(2);
     // `read_to_end` is made anew for each type that reads.
     while (answer.len() as u64) < CLIENT_ANSWER_BYTES {
         match stream.read(&mut buffer) {
             Ok(0) => break,
+            Ok(_) if Instant::now() > until => return Err(lost(ErrorKind::TimedOut.into())),
             Ok(length) => answer.extend_from_slice(buffer.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(lost(error)),
@@ -263,7 +277,7 @@ pub(super) fn refusal(error: &RawValue, unauthorized: bool) -> Option<Fault> {
 /// Why there is no result.
 pub(super) fn said(status: u16, content: &[u8]) -> Result<Said, Fault> {
     let foreign =
-        || Fault::Refused(["status ", &status.to_string(), ": ", String::from_utf8_lossy(content).trim()].concat());
+        || Fault::Foreign(["status ", &status.to_string(), ": ", String::from_utf8_lossy(content).trim()].concat());
     let object = |json: &&RawValue| json.get().starts_with('{');
     let reply: &RawValue = serde_json::from_slice(content).ok().filter(object).ok_or_else(foreign)?;
     // The result is an output to the socket.
@@ -272,7 +286,7 @@ pub(super) fn said(status: u16, content: &[u8]) -> Result<Said, Fault> {
         return Err(refusal(error, status == 401).unwrap_or_else(foreign));
     }
     let Some(result) = result.or(output).filter(|_| ok.is_some_and(|ok| ok.get() == "true")) else {
-        return Err(Fault::Refused(["status ", &status.to_string(), " without a result"].concat()));
+        return Err(Fault::Foreign(["status ", &status.to_string(), " without a result"].concat()));
     };
     if !object(&result) {
         return Err(foreign());

@@ -4,11 +4,14 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::args::{Run, Toolgate};
-use crate::config::{self, Bind, Config, Level, Overrides, SecretRef};
+use crate::config::{self, Bind, Config, Gateway, Level, Overrides, SecretRef};
 use crate::gate::auth::Mode;
 use crate::gate::secret::Secret;
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::serve::files::{self, Care};
+
+const TOKEN_VARIABLE: &str = "OPENCLAW_GATEWAY_TOKEN";
+const PASSWORD_VARIABLE: &str = "OPENCLAW_GATEWAY_PASSWORD";
 
 /// What is wrong, one line each.
 pub type Findings = Vec<String>;
@@ -24,6 +27,15 @@ pub struct Loaded {
     pub warnings: Findings,
 }
 
+/// What declared tools lack here, one line each: their program, their working directory.
+pub fn lacks(loaded: &Loaded) -> Findings {
+    let lacks = loaded.config.declared.iter().filter_map(|declared| {
+        let lack = declared.lack().err()?;
+        Some([declared.work.source(), ".", &declared.name, ": ", &lack].concat())
+    });
+    lacks.collect()
+}
+
 /// Everything `run` needs to know.
 #[derive(Debug)]
 pub struct Settled {
@@ -37,6 +49,8 @@ pub struct Settled {
     pub token: Option<Secret>,
     /// Whether that token is the one this gateway made for itself.
     pub kept: bool,
+    /// Where the secret in force comes from, in a word.
+    pub source: &'static str,
     /// The shared password.
     pub password: Option<Secret>,
 }
@@ -141,14 +155,25 @@ fn prefixed(reference: &SecretRef, secret: Secret) -> Option<Secret> {
 }
 
 /// A secret from outside the configuration: flag, service credential, environment, in this order.
-fn outside(flag: Option<&Path>, credential: &str, name: &str) -> Result<Option<Secret>, String> {
+fn outside(
+    flag: Option<&Path>,
+    credential: &str,
+    name: &str,
+    source: &mut &'static str,
+) -> Result<Option<Secret>, String> {
     if let Some(path) = flag {
+        *source = "flag";
         return files::read_secret(path, Care::Secret).map(Some).map_err(|fault| format!("--token-file: {fault}"));
     }
     if let Some(path) = directory("CREDENTIALS_DIRECTORY").map(|d| d.join(credential)).filter(|p| p.exists()) {
+        *source = "credential";
         return files::read_secret(&path, Care::Credential).map(Some).map_err(|fault| fault.to_string());
     }
-    Ok(variable(name).and_then(|text| Secret::new(&text)))
+    let secret = variable(name).and_then(|text| Secret::new(&text));
+    if secret.is_some() {
+        *source = "environment";
+    }
+    Ok(secret)
 }
 
 /// The token beside the configuration file, if there is one: where a package puts it, and its service is given it as a
@@ -192,8 +217,9 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     // The flag names the secret of the mode in force.
     let password_mode = auth.or(gateway.auth_mode) == Some(Mode::Password);
     let flag = flags.token_file.as_deref();
-    let other_token = keep(outside(flag.filter(|_| !password_mode), "token", "OPENCLAW_GATEWAY_TOKEN"));
-    let other_password = keep(outside(flag.filter(|_| password_mode), "password", "OPENCLAW_GATEWAY_PASSWORD"));
+    let mut sources = ["none"; 2];
+    let other_token = keep(outside(flag.filter(|_| !password_mode), "token", TOKEN_VARIABLE, &mut sources[0]));
+    let other_password = keep(outside(flag.filter(|_| password_mode), "password", PASSWORD_VARIABLE, &mut sources[1]));
     let own_token = keep(gateway.token.as_ref().map(|s| resolve("gateway.auth.token", s)).transpose());
     let own_password = keep(gateway.password.as_ref().map(|s| resolve("gateway.auth.password", s)).transpose());
     let overrides = Overrides { auth, token: other_token.is_some(), password: other_password.is_some() };
@@ -218,7 +244,13 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
             None
         });
         kept = token.is_some();
+        sources[0] = match beside(globals) {
+            Some(_) => "service",
+            None if kept => "generated",
+            None => "none",
+        };
     }
+    let source = source(mode, gateway, sources);
     let password = own_password.or(other_password);
     for held in &loaded.config.secrets {
         match resolve(&held.key, &held.secret).map(|secret| prefixed(&held.secret, secret)) {
@@ -235,7 +267,22 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
             wrong.push(format!("the {name} is a sample that everybody knows; choose your own"));
         }
     }
-    if wrong.is_empty() { Ok(Settled { loaded, mode, bind, token, kept, password }) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(Settled { loaded, mode, bind, token, kept, source, password }) } else { Err(wrong) }
+}
+
+/// Where the secret of `mode` comes from, in a word; `outside` says it of a token and of a password that are not configured.
+fn source(mode: Mode, gateway: &Gateway, outside: [&'static str; 2]) -> &'static str {
+    let (configured, outside) = match (mode, outside) {
+        (Mode::None | Mode::TrustedProxy, _) => return "none",
+        (Mode::Password, [_, password]) => (&gateway.password, password),
+        (Mode::Token, [token, _]) => (&gateway.token, token),
+    };
+    match configured {
+        Some(SecretRef::Env { .. }) => "environment",
+        Some(SecretRef::File { .. }) => "file",
+        Some(SecretRef::Text(_)) => "configuration",
+        None => outside,
+    }
 }
 
 /// The gateway's own files and directories: the configuration, the state, and every file that holds a secret.
@@ -285,12 +332,15 @@ impl Settled {
             return Ok(None);
         }
         let path = token_path(globals)?;
-        let hint = "name a writable --state-dir or give a token with --token-file";
         self.kept = true;
-        self.token = Some(files::write_token(&path).map_err(|fault| format!("cannot keep a token: {fault}; {hint}"))?);
+        self.token =
+            Some(files::write_token(&path).map_err(|fault| format!("cannot keep a token: {fault}; {KEEP_HINT}"))?);
         Ok(Some(path))
     }
 }
+
+/// What to do where no token can be kept.
+pub const KEEP_HINT: &str = "name a writable --state-dir or give a token with --token-file";
 
 /// The secret a client sends: flag, environment, configuration, credential, generated token. Clients ask the
 /// environment first. Source: contract http.md §2.2.
@@ -301,7 +351,7 @@ pub fn client_secret(globals: &Toolgate, flag: Option<&Path>) -> Result<Option<S
     if let Some(path) = flag {
         return files::read_secret(path, Care::Secret).map(Some).map_err(|fault| format!("--token-file: {fault}"));
     }
-    for name in ["OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD"] {
+    for name in [TOKEN_VARIABLE, PASSWORD_VARIABLE] {
         if let Some(secret) = variable(name).and_then(|text| Secret::new(&text)) {
             return Ok(Some(secret));
         }

@@ -13,7 +13,7 @@ use super::call::{self, Fault, Place, Said};
 use crate::api::envelope::plain;
 use crate::api::socket::json::Json;
 use crate::gate::secret::Secret;
-use crate::limits::{CLIENT_ANSWER_BYTES, CLIENT_SECS, HEAD_BYTES_MAX, READ_BYTES};
+use crate::limits::{CLIENT_ANSWER_BYTES, HEAD_BYTES_MAX, READ_BYTES};
 use crate::wire::base64;
 use crate::wire::frame::{self, Opcode};
 use crate::wire::message::{Event, Reader, Role};
@@ -34,7 +34,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Asks for the protocol on an open connection. The gateway has [`CLIENT_SECS`] for everything that is said on it.
+    /// Asks for the protocol on an open connection. The gateway has [`Place::patience`] for everything that is said on it.
     ///
     /// # Errors
     /// When there is no such protocol there, or the gateway refuses it.
@@ -43,7 +43,7 @@ impl Socket {
     pub fn open(stream: TcpStream, place: &Place) -> Result<Socket, Fault> {
         let most = usize::try_from(CLIENT_ANSWER_BYTES).unwrap_or(usize::MAX);
         let reader = Reader::new(Role::Client, most);
-        let mut socket = Socket { stream, reader, bytes: Vec::new(), until: Instant::now() + CLIENT_SECS };
+        let mut socket = Socket { stream, reader, bytes: Vec::new(), until: Instant::now() + place.patience };
         let key = base64::encode(&crate::serve::random::<16>());
         let parts = [
             "GET ",
@@ -115,7 +115,7 @@ impl Socket {
     /// The time left, which is some.
     fn left(&self) -> Result<Duration, Fault> {
         let left = self.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-        left.ok_or_else(|| Fault::Unreachable("the gateway does not answer".into()))
+        left.ok_or_else(|| Fault::Silent("the gateway does not answer".into()))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {

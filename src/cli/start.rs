@@ -305,9 +305,10 @@ fn host(asked: &Toolgate, policy: &Policy) -> Host {
 
 /// The gate and the tools of a configuration, for a look at them without a gateway.
 pub(super) fn stage(asked: &Toolgate, config: Config) -> (Gate, Host) {
-    let Config { rules, declared, targets, .. } = config;
+    let Config { gateway, rules, declared, targets, .. } = config;
     let gate = Gate::new(with_tools(rules, &declared));
     let host = host(asked, &gate.rules().policy);
+    *host.local_api.borrow_mut() = PathBuf::from(gateway.tailnet.local_api);
     host.equip(declared, Rc::new(targets), Vec::new());
     (gate, host)
 }

@@ -83,6 +83,25 @@ pub enum Care {
     Credential,
 }
 
+/// What there is to say of a file without reading it.
+#[derive(Debug)]
+pub struct Seen {
+    /// Its permissions.
+    pub mode: u32,
+    /// The user it belongs to.
+    pub owner: u32,
+}
+
+impl Seen {
+    /// Looks at `path`; what a link points to counts.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn at(path: &Path) -> io::Result<Seen> {
+        fs::metadata(path).map(|meta| Seen { mode: meta.mode() & 0o7777, owner: meta.uid() })
+    }
+}
+
 /// Reads a file of at most `most` bytes.
 ///
 /// # Errors

@@ -191,6 +191,7 @@ impl Gateway {
         let (resident_kb, resident_peak_kb) = report::memory();
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
+            user: rustix::process::geteuid().as_raw(),
             uptime_s: self.started.elapsed().as_secs(),
             resident_kb,
             resident_peak_kb,

@@ -218,7 +218,7 @@ pub fn open_serve(path: &Path) -> Result<Listener, String> {
 }
 
 /// Whether the system below `root` is the inside of a container. Source: contract http.md §2.9.
-fn contained(root: &Path) -> bool {
+pub fn contained(root: &Path) -> bool {
     let marks = [".dockerenv", "run/.containerenv", "var/run/.containerenv"];
     let words = ["docker", "containerd", "kubepods", "lxc"];
     let cgroups = std::fs::read_to_string(root.join("proc/1/cgroup")).unwrap_or_default();

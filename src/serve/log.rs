@@ -121,6 +121,14 @@ impl Clock {
     }
 }
 
+/// `text` as it may stand on a line of a terminal: whatever controls anything is escaped.
+pub fn escaped(text: &str) -> String {
+    let mut line = Line(String::with_capacity(text.len()));
+    // Writing to a String cannot fail.
+    _ = line.write_str(text);
+    line.0
+}
+
 /// Sends log records to stderr from now on. `RUST_LOG` is not read: the level has one source.
 pub fn start(level: LevelFilter) {
     // systemd sets JOURNAL_STREAM when stderr is the journal. Source: systemd.exec(5).

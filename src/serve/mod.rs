@@ -17,7 +17,7 @@ pub mod pulse;
 mod quota;
 pub mod reactor;
 pub mod reload;
-mod report;
+pub mod report;
 pub mod socket;
 mod tailnet;
 mod visitor;

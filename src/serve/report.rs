@@ -14,6 +14,8 @@ use crate::wire::reply::http_date;
 /// What there is to tell.
 pub(super) struct Report {
     pub version: &'static str,
+    /// Whom it runs as.
+    pub user: u32,
     pub uptime_s: u64,
     pub resident_kb: Option<u64>,
     pub resident_peak_kb: Option<u64>,
@@ -152,7 +154,7 @@ impl Report {
     /// The same for machines: compact JSON.
     pub(super) fn json(&self) -> String {
         let mut json = Json::object();
-        json.string("version", self.version).count("uptime_s", self.uptime_s);
+        json.string("version", self.version).count("user", self.user.into()).count("uptime_s", self.uptime_s);
         json.maybe_count("resident_kb", self.resident_kb).maybe_count("resident_peak_kb", self.resident_peak_kb);
         json.texts("listeners", self.listeners.iter().map(String::as_str));
         self.tailnet.json(&mut json);
@@ -243,6 +245,7 @@ mod tests {
         let last = Last { by: "SIGHUP", seconds: 0, refused: vec!["gateway.prot: unknown".into()], held: Vec::new() };
         let report = Report {
             version: "1",
+            user: 7,
             uptime_s: 90_061,
             resident_kb: Some(5),
             resident_peak_kb: Some(7),
@@ -271,7 +274,7 @@ mod tests {
             reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
             Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";
         assert_eq!(report.card(), expected);
-        let expected = "{\"version\":\"1\",\"uptime_s\":90061,\"resident_kb\":5,\"resident_peak_kb\":7,\
+        let expected = "{\"version\":\"1\",\"user\":7,\"uptime_s\":90061,\"resident_kb\":5,\"resident_peak_kb\":7,\
             \"listeners\":[\"127.0.0.1:1\"],\
             \"tailnet\":{\"state\":\"waiting\",\"interface\":\"tailscale0\",\"listeners\":[{\"address\":\"100.64.0.1:1\",\
             \"interface\":\"\"}],\"why\":\"waiting for tailscale0\",\"backend\":\"NeedsLogin\",\"name\":null,\"trouble\":null},\

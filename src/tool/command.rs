@@ -83,6 +83,18 @@ impl Command {
         }
     }
 
+    /// Whether it can work: the program is there, and its working directory.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn lack(&self) -> Result<(), String> {
+        self.present()?;
+        if !std::fs::metadata(&self.cwd).is_ok_and(|file| file.is_dir()) {
+            return Err(["its working directory ", &self.cwd, " is not there"].concat());
+        }
+        Ok(())
+    }
+
     /// The argument list with the values in their places.
     ///
     /// # Errors

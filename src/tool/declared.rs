@@ -26,6 +26,19 @@ pub struct Declared {
     pub work: Work,
 }
 
+impl Declared {
+    /// Whether this device has what it needs, as far as files show.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn lack(&self) -> Result<(), String> {
+        match &self.work {
+            Work::Command(command) => command.lack(),
+            Work::Http(_) => Ok(()),
+        }
+    }
+}
+
 /// What a call of a declared tool does.
 #[derive(Debug)]
 pub enum Work {

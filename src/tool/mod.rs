@@ -50,6 +50,7 @@ mod netfiles;
 mod netlink;
 mod network;
 mod object;
+pub mod outlook;
 pub mod pattern;
 mod pipe;
 mod probe;

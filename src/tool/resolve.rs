@@ -12,6 +12,7 @@ use rustix::net::SocketType;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::dns::{self, Answer, Fault};
+use super::outlook;
 use super::pipe::Pipe;
 use super::root::Root;
 use crate::limits::{
@@ -191,7 +192,9 @@ pub(super) async fn addresses(root: &Root, name: &str, until: Instant) -> Result
 /// # Errors
 /// Why there are none, in words for the caller.
 pub fn look_up(root: &Root, name: &str, most: Duration) -> Result<Vec<IpAddr>, &'static str> {
-    smol::block_on(addresses(root, &plain(name), Instant::now() + most))
+    let (name, mut found) = (plain(name), Ok(Vec::new()));
+    outlook::wait(Box::pin(async { found = addresses(root, &name, Instant::now() + most).await }));
+    found
 }
 
 fn left(until: Instant) -> Duration {

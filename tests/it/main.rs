@@ -7,6 +7,7 @@ mod commands;
 mod completions;
 mod declared;
 mod declared_siege;
+mod doctor;
 mod frames;
 mod golden;
 mod heads;

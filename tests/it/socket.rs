@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use toolgate::cli::call::Place;
 use toolgate::cli::socket::Socket;
+use toolgate::limits::CLIENT_SECS;
 use toolgate::wire::frame::Opcode;
 use toolgate::wire::message::{Event, Kind};
 use tungstenite::Message;
@@ -69,7 +70,7 @@ impl Ws {
     pub fn over(stream: TcpStream) -> Ws {
         let authority = stream.peer_addr().map_or("127.0.0.1".into(), |address| address.to_string());
         let own = stream.try_clone().expect("the stream");
-        let place = Place { authority, path: "/".into(), socket: true };
+        let place = Place { authority, path: "/".into(), socket: true, patience: CLIENT_SECS };
         let socket = Socket::open(stream, &place).unwrap_or_else(|fault| panic!("no upgrade: {fault:?}"));
         Ws { socket, stream: own, events: Vec::new() }
     }
