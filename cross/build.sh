@@ -121,11 +121,11 @@ enter() {
 # code that occur often are made functions of their own (the outliner): 28 KiB of armv6.
 build() {
     local target=$1 flags made
-    local boards rustflags
+    local boards rustflags script=small.ld
     [ -e "$HERE/$target.conf" ] || fail "there is no cross/$target.conf; there are: $(targets)"
     . "$HERE/$target.conf"
     say "$target: $boards"
-    flags="-C link-self-contained=no -C target-feature=+crt-static -C llvm-args=--enable-machine-outliner=always $rustflags"
+    flags="-C link-self-contained=no -C target-feature=+crt-static -C llvm-args=--enable-machine-outliner=always -C link-arg=-Wl,-T,/mnt/source/cross/$script $rustflags"
     mkdir -p "$CACHE/work/home" "$OUT/$target"
     # Builds share this folder, one at a time. In the room every checkout stands in the same place, so cargo, which goes by
     # the times of files, would take what another one's gave for ours.

@@ -1,5 +1,6 @@
 //! Work that may hang in the kernel → a thread of its own, a deadline, and a bound on threads that never come back.
 
+use std::ffi::CStr;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +50,7 @@ impl Aside {
                 let _ = sender.try_send(());
                 drop(slot);
             };
-            start("aside", Box::new(work))?;
+            start(c"aside", Box::new(work))?;
             heard(&receiver, until.saturating_duration_since(Instant::now())).await
         })
     }
@@ -81,9 +82,14 @@ pub(super) fn known<'a>(outcome: Outcome) -> Later<'a> {
     Box::pin(std::future::ready(outcome))
 }
 
-/// Starts a thread with a small stack. The name is what `ps -T` shows of it.
-pub(super) fn start(name: &str, work: Box<dyn FnOnce() + Send>) -> Option<()> {
-    thread::Builder::new().name(name.to_owned()).stack_size(ASIDE_STACK_BYTES).spawn(work).ok().map(drop)
+/// Starts a thread with a small stack. The name is what `ps -T` shows of it. The thread takes it itself: to name another one
+/// the C library prints a path, which a small program has no other use for (cross/small.ld).
+pub(super) fn start(name: &'static CStr, work: Box<dyn FnOnce() + Send>) -> Option<()> {
+    let work = move || {
+        _ = rustix::thread::set_name(name);
+        work();
+    };
+    thread::Builder::new().stack_size(ASIDE_STACK_BYTES).spawn(work).ok().map(drop)
 }
 
 /// What `work` gives, or `None` at the deadline.

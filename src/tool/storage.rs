@@ -125,7 +125,7 @@ impl Probes {
         let (sender, receiver) = bounded(places.len().max(1));
         let (ask, stuck, said) = (self.ask, Arc::clone(&self.stuck), Said::default());
         let all = Arc::clone(&said);
-        start("mounts", Box::new(move || work(&places, ask, &all, &sender, &stuck, slot)))?;
+        start(c"mounts", Box::new(move || work(&places, ask, &all, &sender, &stuck, slot)))?;
         Some((said, receiver))
     }
 
