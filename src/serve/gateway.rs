@@ -195,7 +195,7 @@ impl Gateway {
             uptime_s: self.started.elapsed().as_secs(),
             resident_kb,
             resident_peak_kb,
-            listeners: self.listening().iter().map(ToString::to_string).collect(),
+            listeners: self.places(),
             tailnet: self.tailnet.report(),
             connections: self.seats.borrow().as_ref().map_or(0, |seats| seats.taken()),
             sockets: self.hub.count(),

@@ -186,7 +186,8 @@ impl Report {
         let mut card = format!("toolgate {}, up {}\n", self.version, span(self.uptime_s));
         // Writing to a String cannot fail.
         for listener in &self.listeners {
-            _ = writeln!(card, "listening    http://{listener}");
+            let scheme = if listener.starts_with("unix:") { "" } else { "http://" };
+            _ = writeln!(card, "listening    {scheme}{listener}");
         }
         if let Some(line) = self.tailnet.line() {
             _ = writeln!(card, "{line}");

@@ -35,6 +35,8 @@ pub(super) struct Tailnet {
     pub open: RefCell<Vec<Opened>>,
     /// Why nothing is open.
     pub why: RefCell<String>,
+    /// The Unix socket for Tailscale Serve; from start to end.
+    pub serve: Option<String>,
     /// Who is who, as tailscaled says.
     pub directory: Directory,
 }
@@ -54,6 +56,7 @@ impl Tailnet {
     /// Nothing open yet.
     pub fn new(terms: Terms, port: Option<u16>) -> Tailnet {
         Tailnet {
+            serve: terms.serve_socket.clone(),
             terms: RefCell::new(terms),
             port: Cell::new(port),
             changed: channel::bounded(1),
@@ -276,6 +279,13 @@ impl Gateway {
     pub(super) fn listening(&self) -> Vec<SocketAddr> {
         let mut all = self.addresses.borrow().clone();
         all.extend(self.tailnet.open.borrow().iter().map(|opened| opened.address));
+        all
+    }
+
+    /// The same as text, and the Unix socket.
+    pub(super) fn places(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.listening().iter().map(ToString::to_string).collect();
+        all.extend(self.tailnet.serve.iter().map(|path| ["unix:", path].concat()));
         all
     }
 

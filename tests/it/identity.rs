@@ -279,6 +279,8 @@ fn headers_of_serve_count_on_its_own_socket_only() {
     assert_eq!(tcp.ask(&asked("time_status", host, &format!("{ann}{}", bearer()))).status, 200);
     let funnel = format!("Tailscale-Funnel-Request: ?1\r\n{}", bearer());
     assert_eq!(tcp.ask(&asked("time_status", host, &funnel)).status, 403);
+    let status = tcp.ask(&asked("gateway_status", host, &bearer()));
+    assert!(status.text().contains(&format!("unix:{}", socket.display())), "{}", status.text());
     let wrong = served(&socket, &asked("time_status", "evil.example", "")).expect("an answer");
     assert_eq!(wrong.status, 421);
 }

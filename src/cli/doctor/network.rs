@@ -153,6 +153,9 @@ fn planned(bind: Bind, config: &Config, wires: &[Interface]) -> Vec<Listener> {
             }
         }
     }
+    if let Some(path) = &config.gateway.tailnet.serve_socket {
+        all.push(Listener { address: ["unix:", path].concat(), device: String::new(), tailnet: false });
+    }
     all
 }
 
@@ -233,14 +236,10 @@ pub(super) fn listeners(chart: &mut Chart, seen: &Outlook, config: &Config, bind
     const ABOUT: &str = "listeners";
     let wires = seen.wires.as_deref().unwrap_or_default();
     let report = details.and_then(|details| serde_json::from_str::<&RawValue>(details).ok());
-    let (mut all, tailnet) = match report {
+    let (all, tailnet) = match report {
         Some(report) => told(report),
         None => (planned(bind, config, wires), None),
     };
-    // A gateway does not tell of this one.
-    if let Some(path) = &config.gateway.tailnet.serve_socket {
-        all.push(Listener { address: ["unix:", path].concat(), device: String::new(), tailnet: false });
-    }
     let tun = seen.tailscale.as_ref().map_or(true, |status| status.tun);
     let fix = "gateway.bind: \"tailnet\", or \"loopback\" and tailscale serve";
     chart.json.key(ABOUT).raw("[");
