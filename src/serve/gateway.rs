@@ -526,27 +526,14 @@ mod tests {
     use super::*;
     use crate::api::replay;
     use crate::gate::auth::{Auth, Mode};
+    use crate::gate::tailnet::Tailnet;
     use crate::gate::{Ask, Rules};
 
     #[test]
     fn a_named_call_that_runs_out_of_time_does_not_run_again() {
         let auth = Auth { mode: Mode::None, ..Auth::default() };
         let mut gate = Gate::new(Rules { auth, ..Rules::default() });
-        let ask = Ask {
-            peer: IpAddr::from([127, 0, 0, 1]),
-            tailnet: &crate::gate::tailnet::Tailnet::Outside,
-            funnel: false,
-            forwarded: false,
-            hops: None,
-            real: None,
-            host: None,
-            origin: None,
-            cross_site: false,
-            credential: None,
-            scopes: None,
-            proxy_user: None,
-            proxy_fields: false,
-        };
+        let ask = Ask::bare("127.0.0.1", &Tailnet::Outside);
         let principal = gate.admit(&ask, Instant::now()).expect("admitted");
         let name = replay::name(&Seeds::new(super::super::random()), &principal, "k", b"{}");
         let replays = RefCell::new(Table::default());
