@@ -26,46 +26,19 @@ fail() {
     exit 1
 }
 
-# needs COMMAND PACKAGE: a command, or the sentence that brings it.
-needs() {
-    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || fail "$1 is missing: apt-get install $2"
-}
+# shellcheck source=cross/debian.sh
+. "$HERE/debian.sh"
 
-# The Debian mirror that this machine already uses.
-mirror() {
-    local found
-    found=$(grep -rhoE '^[^#]*\bhttps?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
-        grep -oE 'https?://[^ ]+' | head -n 1) || true
-    printf '%s' "${found:-${TOOLGATE_DEBIAN_MIRROR:-}}"
-}
-
-# Debian's compiler and its matching source in a folder. In a mount namespace of its own, so that whatever is mounted
-# there is gone with it, however it ends.
+# Debian's compiler and its matching source in a folder.
 prepare_room() {
-    local as_root=() proxy='' script=trixie
+    local as_root=()
     [ -e "$ROOM/.ready" ] && return
-    needs debootstrap debootstrap
-    needs unshare util-linux
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || fail "the room is made by root: run 'cross/build.sh --prepare' as root once"
         as_root=(sudo)
     fi
-    [ -e /usr/share/debootstrap/scripts/trixie ] || script=sid
-    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ||
-        fail "Debian's signatures cannot be checked: apt-get install debian-archive-keyring"
-    if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
-        eval "$(apt-config shell proxy Acquire::http::Proxy)"
-    fi
-    [ -n "$(mirror)" ] || fail "apt's sources name no Debian mirror: set TOOLGATE_DEBIAN_MIRROR to the address of one"
-    say "Debian trixie with rustc 1.85.1, from $(mirror) into $ROOM: 1.2 GB, one to three minutes"
-    mkdir -p "$CACHE"
-    "${as_root[@]}" rm -rf --one-file-system "$ROOM.part"
-    "${as_root[@]}" env ${proxy:+http_proxy="$proxy"} unshare --mount --propagation private \
-        debootstrap --variant=minbase --force-check-gpg --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-        --include=rustc,cargo,rust-src,gcc,libc6-dev \
-        trixie "$ROOM.part" "$(mirror)" "/usr/share/debootstrap/scripts/$script" >"$CACHE/debootstrap.log" 2>&1 ||
-        fail "debootstrap failed: $(tail -n 1 "$CACHE/debootstrap.log") (all of it: $CACHE/debootstrap.log)"
-    "${as_root[@]}" chroot "$ROOM.part" apt-get clean
+    bootstrap trixie "$ROOM.part" rustc,cargo,rust-src,gcc,libc6-dev \
+        "rustc 1.85.1 in $ROOM, 1.2 GB, one to three minutes" "${as_root[@]}"
     "${as_root[@]}" mkdir "$ROOM.part/mnt/source" "$ROOM.part/mnt/cargo" "$ROOM.part/mnt/zig" "$ROOM.part/mnt/cache"
     "${as_root[@]}" touch "$ROOM.part/.ready"
     "${as_root[@]}" mv "$ROOM.part" "$ROOM"

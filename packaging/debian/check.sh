@@ -10,20 +10,9 @@ readonly EXPOSURE_MAX=15
 WORK=$(mktemp -d)
 readonly WORK
 trap 'rm -rf "$WORK"' EXIT
-passed=0
-failed=0
 
-check() {
-    local name=$1
-    shift
-    if "$@" >"$WORK/said" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        cat "$WORK/said"
-    fi
-}
+# shellcheck source=packaging/checks.sh
+. "$HERE/../checks.sh"
 
 # verify UNIT: warnings fail too. The manual is in no package yet, and the program stands where this script is not.
 verify() {
@@ -60,9 +49,9 @@ if command -v systemd-sysusers >/dev/null && systemd-sysusers --help | grep -q -
 fi
 if command -v shellcheck >/dev/null; then
     check "the package's scripts" shellcheck --shell=dash "$HERE/postinst" "$HERE/prerm" "$HERE/postrm"
-    check "our own" shellcheck "$HERE"/*.sh "$HERE/../completions/toolgate.bash"
+    check "our own" shellcheck --external-sources --source-path="$HERE/../.." "$HERE"/*.sh "$HERE/../checks.sh" \
+        "$HERE/../completions/toolgate.bash"
 else
     echo "notice: no shellcheck on PATH, nobody reads the scripts"
 fi
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+counted

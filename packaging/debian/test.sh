@@ -23,8 +23,6 @@ readonly R=$WORK/room
 NSPAWN=
 LEADER=
 PEER=
-passed=0
-failed=0
 
 cleanup() {
     [ -z "$PEER" ] || kill "$PEER" 2>/dev/null || true
@@ -39,22 +37,10 @@ fail() {
     exit 1
 }
 
-needs() {
-    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || fail "$1 is missing: apt-get install $2"
-}
-
-# check NAME COMMAND...: one thing that holds or does not.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$WORK/said" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        tail -n 20 "$WORK/said"
-    fi
-}
+# shellcheck source=cross/debian.sh
+. "$TOP/cross/debian.sh"
+# shellcheck source=packaging/checks.sh
+. "$HERE/../checks.sh"
 
 # is WANTED COMMAND...: what the command prints.
 is() {
@@ -69,32 +55,9 @@ is() {
 
 not() { ! "$@"; }
 
-# The Debian mirror that this machine already uses.
-mirror() {
-    local found
-    found=$(grep -rhoE '^[^#]*\bhttps?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
-        grep -oE 'https?://[^ ]+' | head -n 1) || true
-    printf '%s' "${found:-${TOOLGATE_DEBIAN_MIRROR:-}}"
-}
-
 prepare() {
-    local proxy=''
     [ -e "$ROOM/.ready" ] && return
-    needs debootstrap debootstrap
-    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ||
-        fail "Debian's signatures cannot be checked: apt-get install debian-archive-keyring"
-    if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
-        eval "$(apt-config shell proxy Acquire::http::Proxy)"
-    fi
-    [ -n "$(mirror)" ] || fail "apt's sources name no Debian mirror: set TOOLGATE_DEBIAN_MIRROR to the address of one"
-    say "Debian $SUITE from $(mirror) into $ROOM: 250 MB, one to two minutes"
-    mkdir -p "$CACHE"
-    rm -rf --one-file-system "$ROOM.part"
-    env ${proxy:+http_proxy="$proxy"} unshare --mount --propagation private \
-        debootstrap --variant=minbase --force-check-gpg --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-        --include="$INCLUDE" "$SUITE" "$ROOM.part" "$(mirror)" >"$CACHE/debootstrap.log" 2>&1 ||
-        fail "debootstrap failed: $(tail -n 1 "$CACHE/debootstrap.log") (all of it: $CACHE/debootstrap.log)"
-    chroot "$ROOM.part" apt-get clean
+    bootstrap "$SUITE" "$ROOM.part" "$INCLUDE" "$ROOM, 250 MB, one to two minutes"
     touch "$ROOM.part/.ready"
     mv "$ROOM.part" "$ROOM"
 }
@@ -539,5 +502,5 @@ else
     readonly_root "a read-only root and an empty /var" --volatile=state
     readonly_root "everything read-only but /run and /tmp" --read-only --tmpfs=/tmp
 fi
-printf '\n%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+echo
+counted

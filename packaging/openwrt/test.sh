@@ -21,8 +21,6 @@ WORK=$(mktemp -d)
 readonly WORK
 readonly ROOT=$WORK/root
 GATEWAY=
-passed=0
-failed=0
 
 stop_gateway() {
     [ -z "$GATEWAY" ] || kill "$GATEWAY" 2>/dev/null || true
@@ -37,18 +35,8 @@ trap cleanup EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 
-# check NAME COMMAND...: one thing that holds or does not.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$WORK/said" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s\n' "$name"
-        tail -n 20 "$WORK/said"
-    fi
-}
+# shellcheck source=packaging/checks.sh
+. "$HERE/../checks.sh"
 
 # same EXPECTED GOT
 same() {
@@ -147,7 +135,8 @@ sources() {
         check "busybox reads ${file##*/}" busybox ash -n "$file"
     done
     check "shellcheck of the stand-ins" shellcheck --shell=dash "$HERE"/stand-ins/rc.common "$HERE"/stand-ins/functions.sh
-    check "shellcheck of ipk.sh and test.sh" shellcheck "$HERE"/ipk.sh "$HERE"/test.sh
+    check "shellcheck of ipk.sh and test.sh" shellcheck --external-sources --source-path="$TOP" "$HERE"/ipk.sh \
+        "$HERE"/test.sh
     # procd's default gives a service up after five tries, and START 100 sorts before START 20.
     check "the start number sorts last but one" same 95 "$(sed -n 's/^START=//p' "$HERE/files/toolgate.init")"
 }
@@ -855,5 +844,5 @@ if [ -x "$STATIC" ]; then
 else
     say "notice: there is no static program ($STATIC), so no .ipk: cross/build.sh x86_64-unknown-linux-musl"
 fi
-printf '\n%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+echo
+counted
