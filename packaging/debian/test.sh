@@ -68,7 +68,7 @@ fresh() {
     # As in the building of an image: nothing may be started.
     printf '#!/bin/sh\nexit 101\n' >"$R/usr/sbin/policy-rc.d"
     chmod 755 "$R/usr/sbin/policy-rc.d"
-    cp "$WORK"/*.deb "$R/root/"
+    cp "$WORK"/*.deb "$R/srv/"
 }
 
 # within COMMAND...: in the small Debian, without /proc, as images are built.
@@ -101,7 +101,7 @@ holds_the_token() {
 # What files others have no business to change or to read, and whether they are there at all.
 installed() {
     say "an installation"
-    check "it installs" within dpkg -i /root/own.deb
+    check "it installs" within dpkg -i /srv/own.deb
     cp "$WORK/said" "$WORK/install.log"
     check "the token is made" holds_the_token
     check "and is root's alone" is "600 root root" mode "$TOKEN"
@@ -128,19 +128,19 @@ upgraded() {
     local before
     before=$(sha256sum <"$R$TOKEN")
     say "upgrades"
-    check "to a newer version" within dpkg -i /root/2.0-1.deb
+    check "to a newer version" within dpkg -i /srv/2.0-1.deb
     check "the untouched configuration is the new one" grep -q '^// As of 2.0-1' "$R$CONFIG"
     check "and still the group's" is "640 root toolgate" mode "$CONFIG"
     echo '// Mine.' >>"$R$CONFIG"
     chmod 644 "$R$CONFIG"
-    check "over an edited configuration" within dpkg --force-confdef --force-confold -i /root/3.0-1.deb
+    check "over an edited configuration" within dpkg --force-confdef --force-confold -i /srv/3.0-1.deb
     check "the edits are kept" grep -q '^// Mine' "$R$CONFIG"
     check "and the mode" is "644 root toolgate" mode "$CONFIG"
     check "the new one lies beside" grep -q '^// As of 3.0-1' "$R$CONFIG.dpkg-dist"
     check "the token is the same" is "$before" sha256sum <"$R$TOKEN"
     check "and still root's alone" is "600 root root" mode "$TOKEN"
     check "root disables the service" within systemctl disable toolgate.service
-    check "an upgrade" within dpkg --force-confdef --force-confold -i /root/3.0-1.deb
+    check "an upgrade" within dpkg --force-confdef --force-confold -i /srv/3.0-1.deb
     check "leaves it so" not test -e "$R/etc/systemd/system/multi-user.target.wants/toolgate.service"
 }
 
@@ -152,7 +152,7 @@ removed() {
     check "the program is gone" not test -e "$R/usr/bin/toolgate"
     check "the token is not" is "$before" sha256sum <"$R$TOKEN"
     check "nor the configuration" grep -q '^// Mine' "$R$CONFIG"
-    check "it comes back" within dpkg --force-confdef --force-confold -i /root/own.deb
+    check "it comes back" within dpkg --force-confdef --force-confold -i /srv/own.deb
     check "with the same token" is "$before" sha256sum <"$R$TOKEN"
     install -m 600 /dev/null "$R/etc/toolgate/ha.token"
     mkdir -p "$R/var/lib/toolgate"
@@ -162,7 +162,7 @@ removed() {
     check "so is the state" not test -e "$R/var/lib/toolgate"
     check "the account stays" grep -q '^toolgate:' "$R/etc/passwd"
     rm "$R/etc/toolgate/ha.token"
-    check "an empty purge" within dpkg -i /root/own.deb
+    check "an empty purge" within dpkg -i /srv/own.deb
     check "leaves nothing" within dpkg -P toolgate
     check "not even a folder" not test -e "$R/etc/toolgate"
     check "nothing is left of the unit" is "" find "$R/etc/systemd" "$R/var/lib/systemd" -name '*toolgate*'
@@ -264,7 +264,7 @@ readonly TRIED='{
 
 prepare_boot() {
     fresh
-    within dpkg -i /root/own.deb >/dev/null 2>&1
+    within dpkg -i /srv/own.deb >/dev/null 2>&1
     rm "$R/usr/sbin/policy-rc.d"
     mkdir -p "$R/etc/systemd/system/toolgate.service.d"
     # So that nobody waits for a minute here.
@@ -397,7 +397,7 @@ supervised() {
     check "as another process" not test "$before" = "$(show MainPID)"
     check "the journal says why" grep -q 'Watchdog timeout' <(inside journalctl --no-pager --unit toolgate.service)
     before=$(show MainPID)
-    check "an upgrade" inside dpkg --force-confdef --force-confold -i /root/2.0-1.deb
+    check "an upgrade" inside dpkg --force-confdef --force-confold -i /srv/2.0-1.deb
     check "leaves it running" until_true says '"uptime_s"' '{"tool":"device_status"}'
     check "anew" not test "$before" = "$(show MainPID)"
     configure '{ gateway: { prot: 1 } }'
