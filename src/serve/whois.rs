@@ -97,6 +97,11 @@ impl Directory {
         self.status.borrow().as_ref().is_some_and(|status| !status.tun)
     }
 
+    /// Whether the last answer about this device, or that there was none, still holds.
+    fn is_fresh(&self) -> bool {
+        self.until.get() > now()
+    }
+
     /// Whether nobody can say if it does: tailscaled is there and has never told.
     fn is_unclear(&self) -> bool {
         self.status.borrow().is_none() && !self.absent.get()
@@ -133,13 +138,13 @@ impl Gateway {
     /// Asks tailscaled about this device again, where the last answer is old; also when it is not but `fresh` is wanted.
     pub(super) async fn learn(&self, fresh: bool) {
         let directory = &self.tailnet.directory;
-        if !fresh && directory.until.get() > now() {
+        if !fresh && directory.is_fresh() {
             return;
         }
         let path = self.host.tailscaled();
         let _turn = directory.lookups.acquire().await;
         // Somebody else may have asked while we waited.
-        if !fresh && directory.until.get() > now() {
+        if !fresh && directory.is_fresh() {
             return;
         }
         let answer = localapi::status(&path).await;
@@ -184,19 +189,24 @@ impl Gateway {
         if let Some(who) = directory.recall(about) {
             return who;
         }
-        let who = match localapi::whois(&self.host.tailscaled(), about).await {
+        let who = self.whois(about).await;
+        directory.remember(about, who.clone());
+        who
+    }
+
+    /// What tailscaled says now.
+    async fn whois(&self, about: SocketAddr) -> Answer {
+        match localapi::whois(&self.host.tailscaled(), about).await {
             Ok(Some(who)) => Answer::Known(Rc::new(who)),
             Ok(None) => Answer::Stranger,
             Err(_) => Answer::Failed,
-        };
-        directory.remember(about, who.clone());
-        who
+        }
     }
 
     /// Asks again where the last answer is old. As long as there is one nobody waits for the next.
     async fn keep_up(self: &Rc<Self>) {
         let directory = &self.tailnet.directory;
-        if directory.until.get() > now() {
+        if directory.is_fresh() {
             return;
         }
         if directory.status.borrow().is_none() {
@@ -275,10 +285,10 @@ impl Gateway {
         }
         // Asked each time: the next connection from that port may be somebody else's.
         let _turn = directory.lookups.acquire().await;
-        match localapi::whois(&self.host.tailscaled(), from.from).await {
-            Ok(Some(who)) => Tailnet::Known(Rc::new(who)),
-            Ok(None) => Tailnet::Outside,
-            Err(_) => Tailnet::Unknown,
+        match self.whois(from.from).await {
+            Answer::Known(who) => Tailnet::Known(who),
+            Answer::Stranger => Tailnet::Outside,
+            Answer::Failed => Tailnet::Unknown,
         }
     }
 }
