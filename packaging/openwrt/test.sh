@@ -624,10 +624,12 @@ package() {
 }
 
 # status_at ADDRESS PATH: what HTTP answers in the network of its own.
-status_at() { "${NET[@]}" curl -s -m 2 -o /dev/null -w '%{http_code}' "http://$1:18789$2"; }
+status_at() { "${NET[@]}" curl -s -m 10 -o /dev/null -w '%{http_code}' "http://$1:18789$2"; }
 
 # apart NETWORK: whether it is another one than ours.
 apart() { [ "$(readlink "$1")" != "$(readlink /proc/self/ns/net)" ]; }
+
+is_ready() { [ "$(status_at 127.0.0.1 /readyz)" = 200 ]; }
 
 serves() { [ "$(status_at "$1" /healthz)" = 200 ]; }
 
@@ -651,7 +653,7 @@ waits() {
     "${NET[@]}" ip link set far0 up
     "${NET[@]}" ip link set tailscale0 up
     check "the tailnet is served when it is there" later serves 100.64.0.1
-    check "it is ready" same 200 "$(status_at 127.0.0.1 /readyz)"
+    check "it is ready" later is_ready
     signal TERM
     wait "$GATEWAY" || status=$?
     GATEWAY=
@@ -731,9 +733,9 @@ PYTHON
 JAIL
 }
 
-# ready: whether the gateway says that it listens, within ten seconds.
+# ready: whether the gateway says that it listens, within half a minute.
 ready() {
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         grep -q '^listening on ' "$WORK/gateway.out" && return
         sleep 0.05
     done
@@ -756,9 +758,9 @@ answers() { curl -sf -o /dev/null "http://127.0.0.1:$PORT/healthz"; }
 
 said_by() { ask "$1" >"$WORK/answer" && has "$2" "$WORK/answer"; }
 
-# later COMMAND...: whether it holds within ten seconds.
+# later COMMAND...: whether it holds within half a minute.
 later() {
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         "$@" >/dev/null 2>&1 && return
         sleep 0.05
     done

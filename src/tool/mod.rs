@@ -54,6 +54,9 @@ pub mod outlook;
 pub mod pattern;
 mod pipe;
 mod probe;
+#[cfg(test)]
+#[path = "../../tests/it/quick.rs"]
+mod quick;
 mod reach;
 pub mod redact;
 pub mod remote;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::tool::built_in;
 use crate::tool::fixture::{Scratch, call};
+use crate::tool::quick::quick;
 use crate::tool::servers::{answer, kind_of, name_server, near, serve_at, strict};
 
 fn done(host: &Host, tool: &str, args: &str) -> Value {
@@ -65,7 +66,7 @@ fn a_port_that_answers_and_one_that_does_not() {
     let server = serve_at("127.0.0.1:0", drop);
     let got = done(&host, "tcp_check", &format!("{{\"host\":\"127.0.0.1\",\"port\":{}}}", server.port()));
     assert!(got["ok"] == true && got["error"].is_null() && got["addr"] == "127.0.0.1", "{got}");
-    assert!(got["rtt_ms"].as_f64().is_some_and(|rtt| (0.0..2_000.0).contains(&rtt)), "{got}");
+    assert!(got["rtt_ms"].as_f64().is_some_and(|rtt| (0.0..20_000.0).contains(&rtt)), "{got}");
     let six = serve_at("[::1]:0", drop);
     let got = done(&host, "tcp_check", &format!("{{\"host\":\"[::1]\",\"port\":{}}}", six.port()));
     assert!(got["ok"] == true && got["addr"] == "::1", "{got}");
@@ -99,11 +100,14 @@ fn a_connection_that_nobody_takes_up_ends_at_the_deadline() {
     let _taken = std::net::TcpStream::connect(addr).expect("the one place");
     let scratch = Scratch::new("probe-slow");
     let host = near(&scratch, &[]);
-    let start = Instant::now();
-    let got =
-        done(&host, "tcp_check", &format!("{{\"host\":\"127.0.0.1\",\"port\":{},\"timeout_ms\":100}}", addr.port()));
-    assert_eq!(got["error"], "no answer in time");
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    quick(Duration::from_millis(900), || {
+        let got = done(
+            &host,
+            "tcp_check",
+            &format!("{{\"host\":\"127.0.0.1\",\"port\":{},\"timeout_ms\":100}}", addr.port()),
+        );
+        assert_eq!(got["error"], "no answer in time");
+    });
 }
 
 #[test]
@@ -230,10 +234,10 @@ fn names_are_looked_up_by_type() {
 fn silence_is_said_in_time() {
     let scratch = Scratch::new("probe-silent");
     let host = near(&scratch, &[name_server(|_| Vec::new())]);
-    let start = Instant::now();
-    let got = done(&host, "dns_lookup", r#"{"name":"nas.lan","timeout_ms":150}"#);
-    assert_eq!((&got["status"], &got["error"]), (&"error".into(), &"no name server answered in time".into()));
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    quick(Duration::from_millis(900), || {
+        let got = done(&host, "dns_lookup", r#"{"name":"nas.lan","timeout_ms":150}"#);
+        assert_eq!((&got["status"], &got["error"]), (&"error".into(), &"no name server answered in time".into()));
+    });
 }
 
 #[test]

@@ -216,7 +216,8 @@ impl Peer {
 
     /// Sends `bytes` over and over and reads nothing, until the gateway takes no more. How often they went out whole.
     pub fn flood(&mut self, bytes: &[u8]) -> usize {
-        self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a write timeout");
+        // A machine that stands still for a moment is no gateway that takes no more.
+        self.stream.set_write_timeout(Some(Duration::from_secs(3))).expect("a write timeout");
         (0..1_000_000).take_while(|_| self.stream.write_all(bytes).is_ok()).count()
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{End, Peer, call, call_framed, health, request};
+use crate::quick::quick;
 use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, program, run, until};
 
 /// A configuration that leaves the secret to other sources.
@@ -40,19 +41,21 @@ fn what_is_printed() {
 
 #[test]
 fn signals_end_it_at_once() {
-    for signal in [Signal::TERM, Signal::INT] {
+    let end = |signal| {
         let gateway = Gateway::start();
         // Accepted before the next one was, and nothing was ever asked on it.
         let mut silent = gateway.peer();
         let mut idle = gateway.peer();
         assert_eq!(idle.ask(&health()).status, 200);
-        let start = Instant::now();
         gateway.signal(signal);
         let finished = gateway.wait();
         assert_eq!(finished.code, 0, "{signal:?}; log:\n{}", finished.log);
-        assert!(start.elapsed() < Duration::from_secs(3), "{signal:?}: idle connections held it {:?}", start.elapsed());
         assert_eq!((idle.end(SOON), idle.unread()), (End::Closed, &b""[..]), "{signal:?}: an idle connection");
         assert_eq!((silent.end(SOON), silent.unread()), (End::Closed, &b""[..]), "{signal:?}: a silent connection");
+    };
+    // Nor do idle connections hold it up.
+    for signal in [Signal::TERM, Signal::INT] {
+        quick(Duration::from_secs(3), || end(signal));
     }
 }
 
@@ -83,7 +86,8 @@ fn nobody_holds_up_the_end() {
     gateway.signal(Signal::TERM);
     let finished = gateway.wait();
     assert_eq!(finished.code, 0, "log:\n{}", finished.log);
-    assert!(start.elapsed() < Duration::from_secs(9), "a body that never comes held it {:?}", start.elapsed());
+    // A body may take 30 s.
+    assert!(start.elapsed() < Duration::from_secs(25), "a body that never comes held it {:?}", start.elapsed());
 }
 
 /// Checks a refusal to start: the code, words that must be said, and that no secret is.

@@ -17,6 +17,7 @@ mod manual;
 mod namespace;
 mod notify;
 mod policy;
+mod quick;
 mod reach;
 mod readme;
 mod refusals;

@@ -151,7 +151,7 @@ fn ntfy_is_asked_as_it_documents() {
 fn bad_answers_cost_no_more_than_they_may() {
     let services = r#"
         get: { description: "Get", url: "http://127.0.0.1:PORT/{what}", parameters: { what: {} }, required: ["what"],
-            timeoutMs: 1500, maxOutputBytes: 1000, concurrency: 8 },
+            timeoutMs: 5000, maxOutputBytes: 1000, concurrency: 8 },
         typed: { description: "Get", url: "http://127.0.0.1:PORT/text", output: "json" },
         closed: { description: "Get", url: "http://127.0.0.1:1/" }"#;
     let (port, _asked) = server(|request, stream| {

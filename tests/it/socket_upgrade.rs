@@ -168,7 +168,7 @@ fn sockets_that_have_not_shown_who_they_are_are_few() {
 
 #[test]
 fn a_handshake_that_does_not_end_is_ended() {
-    let gateway = Setup::new(&CONFIG.replacen("bind:", "handshakeTimeoutMs: 300, bind:", 1)).start();
+    let gateway = Setup::new(&CONFIG.replacen("bind:", "handshakeTimeoutMs: 2000, bind:", 1)).start();
     let mut silent = Ws::open(&gateway);
     assert_eq!(silent.closed(), (1000, String::new()));
     // Pings are answered and gain nothing; nor does a byte at a time.
@@ -177,15 +177,15 @@ fn a_handshake_that_does_not_end_is_ended() {
     for pieces in [pings, bytes] {
         let mut ws = Ws::open(&gateway);
         for piece in pieces {
-            // A second for all of them, three times as long as the handshake may take.
-            std::thread::sleep(Duration::from_millis(10));
+            // Four seconds for all of them, twice as long as the handshake may take.
+            std::thread::sleep(Duration::from_millis(40));
             drop(ws.raw(&piece));
         }
         assert_eq!(ws.farewell(), (1000, String::new()));
     }
     // Whoever ends it in time is not bothered by it any more.
     let mut inside = Ws::enter(&gateway);
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(inside.ask("health", Value::Null)["ok"], true);
     let log = gateway.stop().log;
     assert_eq!(log.matches("reason=socket_hello_timeout").count(), 3, "{log}");
