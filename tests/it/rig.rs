@@ -422,6 +422,8 @@ impl Gateway {
 
     /// Private dirty memory in KiB.
     pub fn private_dirty(&self) -> u64 {
+        // Pages of a program that was just linked count as dirty until the disk has them.
+        rustix::fs::sync();
         figure(&self.proc("smaps_rollup"), "Private_Dirty")
     }
 
