@@ -235,7 +235,6 @@ impl Standing {
                 for address in &fixed.addresses {
                     log::info!("listen address={address}");
                 }
-                notify::status(&listening(&fixed.addresses));
                 listeners
             }
             Err(text) => {

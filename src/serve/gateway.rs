@@ -184,6 +184,7 @@ impl Gateway {
         *self.host.local_api.borrow_mut() = PathBuf::from(&regime.tailnet.local_api);
         self.tailnet.replace(regime.tailnet, regime.tailnet_port);
         self.rename();
+        notify::status(&self.summary());
     }
 
     /// How the gateway is: compact JSON, and a card for people.
