@@ -412,7 +412,7 @@ fn a_real_chip_where_one_is_named() {
     assert!(get(&host, "in").starts_with("{\"line\":\"in\",\"value\":"), "{}", get(&host, "in"));
     assert!(get(&host, "beyond").contains("beyond the last line"));
     put(&host, "low", "\"value\":0,\"pulse_ms\":20");
-    let end = aside::in_time(Duration::from_millis(ASIDE_MILLIS), async {
+    let end = aside::in_time(Duration::from_millis(10 * ASIDE_MILLIS), async {
         let low =
             [Direction::Out, Direction::In].map(|way| line("low", &label, Place::Offset(1), way, true))[0].clone();
         while !host.pins.read(&low).expect("a value") {

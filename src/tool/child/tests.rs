@@ -31,7 +31,7 @@ pub fn script(text: &str) -> Plan {
 
 /// A script that has a deadline, and prints before it.
 pub fn hasty(text: &str) -> Plan {
-    Plan { timeout: Duration::from_secs(1), ..script(text) }
+    Plan { timeout: Duration::from_secs(3), ..script(text) }
 }
 
 pub fn result(host: &Host, plan: Plan) -> Result<Report, String> {
