@@ -13,7 +13,7 @@ use crate::gate::tailnet::{self, Allow, Tailnet, Who};
 const TOKEN: &str = "sekret-token-123456";
 
 fn peer(tailnet: Tailnet) -> Caller {
-    Caller { addr: "100.64.0.7".parse().expect("an address"), tailnet }
+    Caller { addr: "100.64.0.7".parse().expect("an address"), port: 0, tailnet }
 }
 
 fn known(login: &str) -> Caller {

@@ -328,7 +328,9 @@ impl Gate {
         self.door(ask)?;
         let listed = self.rules.tailnet.listed(ask.tailnet)?;
         let auth = &self.rules.auth;
-        let named = listed.filter(|_| self.rules.tailnet.identity && auth.takes_identity(ask));
+        let proves =
+            self.rules.tailnet.identity && matches!(ask.tailnet, Tailnet::Known(_)) && auth.takes_identity(ask);
+        let named = listed.filter(|_| proves);
         let (method, user) = match named {
             Some(who) => (Method::Tailnet, Some(who.user())),
             None => auth.prove(ask, &mut self.limiter, now)?,

@@ -43,8 +43,20 @@ pub enum Tailnet {
     Outside,
     /// It may come over the tailnet, but nobody says who it is.
     Unknown,
+    /// It comes from an address of that node, which a neighbour might have forged: true enough to refuse, no proof.
+    Claimed(Rc<Who>),
     /// It comes over the tailnet and is known.
     Known(Rc<Who>),
+}
+
+impl Tailnet {
+    /// Who it is, as far as anybody says.
+    pub fn who(&self) -> Option<&Rc<Who>> {
+        match self {
+            Tailnet::Outside | Tailnet::Unknown => None,
+            Tailnet::Claimed(who) | Tailnet::Known(who) => Some(who),
+        }
+    }
 }
 
 /// Which tailnet peers may come in; empty = any.
@@ -103,8 +115,8 @@ impl Rules {
         match peer {
             Tailnet::Outside => Ok(None),
             Tailnet::Unknown => Err(Deny::TailnetUnknown),
-            Tailnet::Known(who) if self.allow.lists(who) => Ok(Some(who)),
-            Tailnet::Known(_) => Err(Deny::TailnetForbidden),
+            Tailnet::Claimed(who) | Tailnet::Known(who) if self.allow.lists(who) => Ok(Some(who)),
+            Tailnet::Claimed(_) | Tailnet::Known(_) => Err(Deny::TailnetForbidden),
         }
     }
 
@@ -116,7 +128,7 @@ impl Rules {
         match peer {
             Tailnet::Outside => true,
             Tailnet::Unknown => false,
-            Tailnet::Known(who) => {
+            Tailnet::Claimed(who) | Tailnet::Known(who) => {
                 who.capabilities.iter().any(|(name, tools)| **name == **capability && policy.among(tool, tools))
             }
         }
@@ -128,6 +140,9 @@ impl Rules {
 pub struct Caller {
     /// The address; never IPv4-mapped. Of a request that Tailscale Serve passes on, the address that was looked up.
     pub addr: IpAddr,
+    /// Its port, where that tells one peer of the tailnet from another: tailscaled brings all of them from the loopback when
+    /// it has no interface of its own. Else 0.
+    pub port: u16,
     /// What the tailnet knows of it.
     pub tailnet: Tailnet,
 }
@@ -135,7 +150,7 @@ pub struct Caller {
 impl From<IpAddr> for Caller {
     /// A caller of which nothing more is known than its address.
     fn from(addr: IpAddr) -> Caller {
-        Caller { addr, tailnet: Tailnet::Outside }
+        Caller { addr, port: 0, tailnet: Tailnet::Outside }
     }
 }
 

@@ -182,7 +182,9 @@ impl Gateway {
         }
         drop(gate);
         *self.host.local_api.borrow_mut() = PathBuf::from(&regime.tailnet.local_api);
-        self.tailnet.replace(regime.tailnet, regime.tailnet_port);
+        if self.tailnet.replace(regime.tailnet, regime.tailnet_port) {
+            self.hub.close(4001, "tailnet changed");
+        }
         self.rename();
         notify::status(&self.summary());
     }
@@ -355,8 +357,8 @@ impl Service for Rc<Gateway> {
     type Knock = Box<Knock>;
     type Talk = Visitor;
 
-    async fn meet(&self, head: &Head, from: Arrival) -> Caller {
-        self.identify(head, from).await
+    async fn meet(&self, head: &Head, from: Arrival, stream: BorrowedFd<'_>) -> Caller {
+        self.identify(head, from, stream).await
     }
 
     fn open(&self, head: &Head, framing: Framing, caller: &Caller) -> Opened<Self::Ticket, Box<Knock>> {

@@ -71,7 +71,7 @@ pub trait Service: 'static {
     type Talk: Talk;
     /// Finds out who is at the other end of a connection, from what its head claims and what others say of it. Within a
     /// time of its own.
-    fn meet(&self, head: &Head, from: Arrival) -> impl Future<Output = Caller>;
+    fn meet(&self, head: &Head, from: Arrival, stream: BorrowedFd<'_>) -> impl Future<Output = Caller>;
     /// Judges a head.
     fn open(&self, head: &Head, framing: Framing, caller: &Caller) -> Opened<Self::Ticket, Self::Knock>;
     /// Begins the conversation on an upgraded connection.
@@ -274,7 +274,7 @@ impl<S: Service> Line<'_, S> {
         // A peer that waits for 100 and gets another answer may or may not send its body: nobody can tell where the
         // next request begins, so the connection cannot be kept.
         let waits = !head.is_http10() && head.values("expect").next().is_some() && framing != Framing::Length(0);
-        let caller = Box::pin(self.shared.service.meet(&head, self.from)).await;
+        let Some(caller) = Box::pin(self.meet(&head)).await else { return Err(End::Gone) };
         let (ticket, expects) = match self.shared.service.open(&head, framing, &caller) {
             Opened::Answer(answer) => {
                 self.shared.service.note(&answer, caller.addr);
@@ -305,7 +305,7 @@ impl<S: Service> Line<'_, S> {
             }
             if !lease.grow_to(length.saturating_sub(BODY_FREE_BYTES)) {
                 let answer = Fault::BodiesFull.answer();
-                self.shared.service.note(&answer, self.from.peer());
+                self.shared.service.note(&answer, self.from.get().peer());
                 return self.answer_unread(answer, framing, carry, Manner { keep: keep && !waits, head_only }).await;
             }
         }
@@ -323,6 +323,17 @@ impl<S: Service> Line<'_, S> {
         let answer = pin!(self.shared.service.answer(ticket, body, caller));
         let Some(answer) = self.unless_left(asks, answer).await else { return Err(End::Gone) };
         if self.write(answer, Manner { keep, head_only }).await? { Ok(Next::Request(carry)) } else { Err(End::Linger) }
+    }
+
+    /// Who is at the other end; nobody whom a reload has shut out since the connection was welcome.
+    async fn meet(&self, head: &Head) -> Option<Caller> {
+        let (service, from) = (&self.shared.service, self.from.get());
+        if !service.welcomes(from, self.stream()) {
+            return None;
+        }
+        let caller = service.meet(head, from, self.stream()).await;
+        self.belongs(&caller);
+        Some(caller)
     }
 
     /// Reads up to a head's end. Returns the head and what was read beyond it.
@@ -456,7 +467,7 @@ impl<S: Service> Line<'_, S> {
     /// Answers with a fault after which the connection cannot go on.
     async fn refuse(&self, fault: Fault, head_only: bool) -> Result<Next<S::Knock>, End> {
         let answer = fault.answer();
-        self.shared.service.note(&answer, self.from.peer());
+        self.shared.service.note(&answer, self.from.get().peer());
         self.write(answer, Manner { keep: false, head_only }).await?;
         Err(End::Linger)
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::socket::Pipe;
 use crate::api::socket::event;
 use crate::api::socket::roll::{Entry, Roll};
-use crate::gate::tailnet::{Caller, Tailnet};
+use crate::gate::tailnet::Caller;
 use crate::limits::SOCKET_EVENTS_BYTES;
 use crate::tool::Now;
 use crate::wire::frame::{self, Opcode};
@@ -102,7 +102,7 @@ impl Hub {
     pub fn known(&self) -> Vec<Caller> {
         let mut known: Vec<Caller> = Vec::new();
         for guest in self.guests.borrow().iter() {
-            if matches!(guest.caller.tailnet, Tailnet::Known(_)) && !known.contains(&guest.caller) {
+            if guest.caller.tailnet.who().is_some() && !known.contains(&guest.caller) {
                 known.push(guest.caller.clone());
             }
         }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,8 +13,10 @@ use rustix::net::Shutdown;
 
 use super::deadline::{Deadline, Expired};
 use super::http::Shared;
-use super::listen::Arrival;
+use super::listen::{Arrival, Door};
 use super::reactor::Watched;
+use crate::gate::peer;
+use crate::gate::tailnet::{Caller, Tailnet};
 use crate::limits::{LINGER_SECS, READ_BYTES};
 use crate::wire::reply::CONTINUE;
 
@@ -35,7 +37,7 @@ pub(super) struct Line<'s, S> {
     /// The deadline of the stage it is in.
     pub deadline: Deadline,
     /// Where it comes from.
-    pub from: Arrival,
+    pub from: Cell<Arrival>,
     /// What it shares with the others.
     pub shared: &'s Rc<Shared<S>>,
     stream: Watched<OwnedFd>,
@@ -46,7 +48,20 @@ pub(super) struct Line<'s, S> {
 impl<S> Line<'_, S> {
     /// A connection that came as `from` over `stream`.
     pub fn new(shared: &Rc<Shared<S>>, stream: Watched<OwnedFd>, from: Arrival) -> Line<'_, S> {
-        Line { deadline: shared.deadlines.deadline(), stream, from, shared, turn: Cell::new(0) }
+        Line { deadline: shared.deadlines.deadline(), stream, from: Cell::new(from), shared, turn: Cell::new(0) }
+    }
+
+    /// The connection itself.
+    pub fn stream(&self) -> BorrowedFd<'_> {
+        self.stream.get_ref().as_fd()
+    }
+
+    /// What is known of the caller stays with the connection: one that brought a peer of the tailnet from the loopback.
+    pub fn belongs(&self, caller: &Caller) {
+        let from = self.from.get();
+        if from.door == Door::Open && peer::loopback(from.peer()) && caller.tailnet != Tailnet::Outside {
+            self.from.set(Arrival { door: Door::Carried, ..from });
+        }
     }
 
     /// Ready when something may be there to read.

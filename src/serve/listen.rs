@@ -27,6 +27,8 @@ use crate::tool::bind_to_device;
 pub enum Door {
     /// One that anybody on its network may knock at.
     Open,
+    /// The same, of which it turned out that tailscaled brought a peer of the tailnet by it.
+    Carried,
     /// The Unix socket that only Tailscale Serve comes to.
     Serve,
     /// One that is bound to the tailnet's interface.
@@ -277,8 +279,10 @@ impl Seats {
         }
         let peer = household(peer);
         let mut taken = self.taken.borrow_mut();
+        // Whoever comes through Tailscale Serve comes from one place. Half of the places are left to others.
+        let most = if peer.is_unspecified() { self.most / 2 } else { self.most_per_peer };
         match taken.iter_mut().find(|(known, _)| *known == peer) {
-            Some((_, count)) if *count >= self.most_per_peer => return Err(Fault::ConnectionsFullForPeer),
+            Some((_, count)) if *count >= most => return Err(Fault::ConnectionsFullForPeer),
             Some((_, count)) => *count += 1,
             None => taken.push((peer, 1)),
         }
@@ -419,5 +423,15 @@ mod tests {
         drop((first, second, third));
         assert_eq!(seats.taken(), 0);
         assert!(seats.taken.borrow().is_empty(), "nothing is kept for peers that left");
+    }
+
+    #[test]
+    fn serve_takes_half_of_the_seats() {
+        let seats = Seats::new(6, 1);
+        let serve = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let taken: Vec<Seat> = (0..3).map(|_| seats.take(serve).unwrap()).collect();
+        assert_eq!(seats.take(serve).unwrap_err(), Fault::ConnectionsFullForPeer);
+        assert!(seats.take(Ipv4Addr::LOCALHOST.into()).is_ok());
+        drop(taken);
     }
 }

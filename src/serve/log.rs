@@ -44,7 +44,9 @@ impl Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.addr)?;
         match &self.0.tailnet {
-            Tailnet::Known(who) => write!(f, " who={} node={}", Shown(&who.name()), Shown(&who.node)),
+            Tailnet::Claimed(who) | Tailnet::Known(who) => {
+                write!(f, " who={} node={}", Shown(&who.name()), Shown(&who.node))
+            }
             Tailnet::Outside => Ok(()),
             Tailnet::Unknown => f.write_str(" who=unknown"),
         }

@@ -297,35 +297,41 @@ fn a_grant_that_the_tailnet_withdraws_ends_the_socket() {
     };
     let pool = Pool::new(8 * SOCKET_QUEUE_BYTES);
     let mut guests = Vec::new();
-    let mut join = |addr: [u8; 4], tailnet: Tailnet| {
+    let mut join = |addr: [u8; 4], port: u16, tailnet: Tailnet| {
         let pipe = Pipe::new(pool.lease(), SOCKET_QUEUE_BYTES);
         pipe.welcome(SOCKET_QUEUE_BYTES);
-        let caller = Caller { addr: addr.into(), tailnet };
+        let caller = Caller { addr: addr.into(), port, tailnet };
         let entry = crate::api::socket::roll::Entry::new("a");
         guests.push(gateway.hub.join(&pipe, entry, caller, crate::tool::Now::default()));
         pipe
     };
     let closed = |pipe: &Pipe| taken(pipe) == [json!({ "close": 4001 })];
-    let ann = join([100, 64, 0, 2], Tailnet::Known(Rc::new(who("ping"))));
-    let gone = join([100, 64, 0, 3], Tailnet::Known(Rc::new(who("ping"))));
-    let local = join([127, 0, 0, 1], Tailnet::Outside);
-    let check = |expected: [bool; 3], why: &str| {
+    let known = || Tailnet::Known(Rc::new(who("ping")));
+    let ann = join([100, 64, 0, 2], 0, known());
+    let gone = join([100, 64, 0, 3], 0, Tailnet::Claimed(Rc::new(who("ping"))));
+    let mute = join([100, 64, 0, 1], 0, known());
+    let carried = join([127, 0, 0, 1], 4711, known());
+    let local = join([127, 0, 0, 1], 0, Tailnet::Outside);
+    let check = |expected: [bool; 5], why: &str| {
         // What was learnt a minute ago is old.
         gateway.tailnet.directory.forget();
         smol::block_on(gateway.recheck());
-        assert_eq!([&ann, &gone, &local].map(|pipe| closed(pipe)), expected, "{why}");
+        assert_eq!([&ann, &gone, &mute, &carried, &local].map(|pipe| closed(pipe)), expected, "{why}");
     };
-    for addr in ["100.64.0.2", "100.64.0.3"] {
+    for addr in ["100.64.0.1", "100.64.0.2", "100.64.0.3", "127.0.0.1:4711"] {
         fake.knows(addr, Some(&node("ping")));
     }
-    check([false; 3], "nothing has changed");
+    check([false; 5], "nothing has changed");
     fake.knows("100.64.0.3", None);
     fake.behaves(Manner::Says(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_vec()));
-    check([false; 3], "tailscaled says nothing");
+    check([false; 5], "tailscaled says nothing");
     fake.behaves(Manner::Right);
-    check([false, true, false], "a node has left");
+    // Of one of them tailscaled says nothing that can be read: that ends its socket, and keeps no other.
+    fake.knows("100.64.0.1", Some("[]"));
+    fake.knows("127.0.0.1:4711", None);
+    check([false, true, true, true, false], "a node has left");
     fake.knows("100.64.0.2", Some(&node("time_status")));
-    check([true, false, false], "a grant names other tools");
+    check([true, false, false, false, false], "a grant names other tools");
     drop(fake);
     std::fs::remove_dir_all(place).expect("removed");
 }

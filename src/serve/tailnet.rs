@@ -31,6 +31,7 @@ pub(super) struct Tailnet {
     terms: RefCell<Terms>,
     /// The port to listen on; `None` when the configuration binds elsewhere.
     port: Cell<Option<u16>>,
+    /// A sign that the listeners want another look.
     changed: (Sender<()>, Receiver<()>),
     pub open: RefCell<Vec<Opened>>,
     /// Why nothing is open.
@@ -66,18 +67,24 @@ impl Tailnet {
         }
     }
 
-    /// Other terms, after a reload.
-    pub fn replace(&self, terms: Terms, port: Option<u16>) {
-        let other = *self.terms.borrow() != terms || self.port.get() != port;
+    /// Other terms, after a reload. Whether somebody who came under the old ones might not come under these.
+    pub fn replace(&self, terms: Terms, port: Option<u16>) -> bool {
+        let other = *self.terms.borrow() != terms;
         if self.terms.borrow().local_api != terms.local_api {
             self.directory.forget();
         }
         *self.terms.borrow_mut() = terms;
-        self.port.set(port);
-        if other {
-            // A sign that is there already says the same.
-            _ = self.changed.0.try_send(());
+        let old = self.port.replace(port);
+        if other || old != port {
+            self.look_again();
         }
+        old.is_some() && (other || port.is_none())
+    }
+
+    /// The listeners are looked after as soon as may be.
+    pub fn look_again(&self) {
+        // A sign that is there already says the same.
+        _ = self.changed.0.try_send(());
     }
 
     /// The interface that is waited for.
@@ -189,7 +196,8 @@ impl Gateway {
             let why = ["waiting for ", &name].concat();
             // Without an interface of the kernel there is nothing to wait for: the loopback is where peers arrive.
             self.settle(Vec::new(), Vec::new(), if tailnet.directory.relays() { "" } else { &why });
-            return false;
+            // Its interface may be there under another name, which only tailscaled tells.
+            return tailnet.directory.trouble.get().is_some();
         };
         let (mut keep, mut open, mut failed) = (Vec::new(), Vec::new(), None);
         for addr in &interface.addrs {
@@ -292,8 +300,8 @@ impl Gateway {
     /// Whether a connection may be listened to at all. Refusals are silent for the peer and told to the log.
     pub(super) fn welcomes(&self, from: Arrival, stream: BorrowedFd<'_>) -> bool {
         let reason = match from.door {
-            Door::Open => return true,
-            Door::Tailnet | Door::Unbound if self.tailnet.holds(from.peer()) => return true,
+            Door::Open | Door::Carried => return true,
+            Door::Tailnet | Door::Unbound if self.tailnet.wanted() && self.tailnet.holds(from.peer()) => return true,
             Door::Tailnet | Door::Unbound => "tailnet_foreign_source",
             // Whoever runs tailscaled owns its socket; root may do everything anyway.
             Door::Serve => match peer_user(stream) {

@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use log::Level;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use smol::lock::Semaphore;
 
@@ -141,13 +143,19 @@ impl Gateway {
         if !fresh && directory.is_fresh() {
             return;
         }
-        let path = self.host.tailscaled();
         let _turn = directory.lookups.acquire().await;
         // Somebody else may have asked while we waited.
         if !fresh && directory.is_fresh() {
             return;
         }
-        let answer = localapi::status(&path).await;
+        let (path, answer) = loop {
+            let path = self.host.tailscaled();
+            let answer = localapi::status(&path).await;
+            // After a reload it is another tailscaled that counts.
+            if path == self.host.tailscaled() {
+                break (path, answer);
+            }
+        };
         let span = if answer.is_ok() { WHOIS_SECS } else { WHOIS_FAILED_SECS };
         directory.until.set(now() + span);
         let trouble = match &answer {
@@ -161,17 +169,33 @@ impl Gateway {
         }
         directory.absent.set(matches!(answer, Err(Missing::Absent)));
         match answer {
-            Ok(status) => {
-                let other = directory.status.borrow().as_ref().is_none_or(|old| old.dns_name != status.dns_name);
-                *directory.status.borrow_mut() = Some(status);
-                if other {
-                    self.rename();
-                }
+            Ok(status) => self.relearn(status),
+            // Who is not there passes nobody on, and knows nobody.
+            Err(Missing::Absent) => {
+                directory.status.borrow_mut().take();
+                directory.known.borrow_mut().clear();
             }
-            // Who is not there passes nobody on.
-            Err(Missing::Absent) => _ = directory.status.borrow_mut().take(),
             // What it said before holds until it says something else.
             Err(Missing::Failed(_)) => {}
+        }
+    }
+
+    /// Puts in force what tailscaled says of this device.
+    fn relearn(&self, status: Status) {
+        let directory = &self.tailnet.directory;
+        // From now on peers come from the loopback too: whoever came from there before may have been one.
+        if !status.tun && !directory.relays() {
+            self.hub.close(4001, "tailnet identity changed");
+        }
+        let old = directory.status.borrow_mut().replace(status.clone());
+        let same = |what: fn(&Status, &Status) -> bool| old.as_ref().is_some_and(|old| what(old, &status));
+        if !same(|old, new| old.dns_name == new.dns_name) {
+            self.rename();
+        }
+        if !same(|old, new| old.ips == new.ips && old.tun == new.tun) {
+            // Another node, maybe of another tailnet.
+            directory.known.borrow_mut().clear();
+            self.tailnet.look_again();
         }
     }
 
@@ -196,21 +220,29 @@ impl Gateway {
 
     /// What tailscaled says now.
     async fn whois(&self, about: SocketAddr) -> Answer {
-        match localapi::whois(&self.host.tailscaled(), about).await {
-            Ok(Some(who)) => Answer::Known(Rc::new(who)),
-            Ok(None) => Answer::Stranger,
-            Err(_) => Answer::Failed,
+        loop {
+            let path = self.host.tailscaled();
+            let answer = localapi::whois(&path, about).await;
+            if path == self.host.tailscaled() {
+                return match answer {
+                    Ok(Some(who)) => Answer::Known(Rc::new(who)),
+                    Ok(None) => Answer::Stranger,
+                    Err(_) => Answer::Failed,
+                };
+            }
         }
     }
 
     /// Asks again where the last answer is old. As long as there is one nobody waits for the next.
     async fn keep_up(self: &Rc<Self>) {
         let directory = &self.tailnet.directory;
-        if directory.is_fresh() {
+        // One that was not there a moment ago, and may be now, could pass peers on: only a look at its socket tells.
+        let back = directory.absent.get() && self.host.tailscaled().exists();
+        if directory.is_fresh() && !back {
             return;
         }
         if directory.status.borrow().is_none() {
-            return self.learn(false).await;
+            return self.learn(back).await;
         }
         if !directory.asking.replace(true) {
             let gateway = Rc::clone(self);
@@ -222,73 +254,101 @@ impl Gateway {
         }
     }
 
-    /// Who is at the other end.
-    pub(super) async fn identify(self: &Rc<Self>, head: &Head, from: Arrival) -> Caller {
-        let addr = from.peer();
-        let known = |answer| match answer {
-            Answer::Known(who) => Tailnet::Known(who),
-            Answer::Failed | Answer::Stranger => Tailnet::Unknown,
-        };
-        // No port: of a node that has an address of its own it says nothing.
-        let by_address = SocketAddr::new(addr, 0);
+    /// Who is at the other end of `stream`.
+    pub(super) async fn identify(self: &Rc<Self>, head: &Head, from: Arrival, stream: BorrowedFd<'_>) -> Caller {
         self.keep_up().await;
-        let (tailnet, proven) = match from.door {
-            Door::Serve => {
-                // The socket's peer is tailscaled itself; whom it serves is in the head, and must be what it knows.
-                let Some(addr) = api::served_for(head) else { return Caller { addr, tailnet: Tailnet::Unknown } };
-                let tailnet = match self.ask(SocketAddr::new(addr, 0)).await {
-                    Answer::Known(who) if api::served_as(head, &who) => Tailnet::Known(who),
-                    _ => Tailnet::Unknown,
-                };
-                return Caller { addr, tailnet };
+        // The socket's peer is tailscaled itself; whom it serves is in the head, and must be what it knows.
+        let served = from.door == Door::Serve;
+        let addr = if served { api::served_for(head).unwrap_or(from.peer()) } else { from.peer() };
+        let mut port = 0;
+        let tailnet = if matches!(from.door, Door::Open | Door::Carried) {
+            if peer::loopback(addr) {
+                let tailnet = self.relayed(from, stream).await;
+                port = if tailnet == Tailnet::Outside { 0 } else { from.from.port() };
+                tailnet
+            } else if self.tailnet.holds(addr) && !self.is_own(addr) {
+                self.named(addr, Tailnet::Claimed).await
+            } else {
+                Tailnet::Outside
             }
-            Door::Tailnet => (known(self.ask(by_address).await), true),
-            Door::Unbound => (known(self.ask(by_address).await), false),
-            Door::Open if peer::loopback(addr) => (self.relayed(from).await, true),
-            Door::Open if self.tailnet.holds(addr) => (known(self.ask(by_address).await), false),
-            Door::Open => (Tailnet::Outside, true),
+        } else if addr.is_unspecified() {
+            Tailnet::Unknown
+        } else if self.is_own(addr) {
+            // A program of this device that comes by its address on the tailnet. It is not the person whose device this is.
+            if served { Tailnet::Unknown } else { Tailnet::Outside }
+        } else {
+            // An address alone can be forged by a neighbour; it narrows what a caller may do, but is no proof.
+            self.named(addr, if from.door == Door::Unbound { Tailnet::Claimed } else { Tailnet::Known }).await
         };
-        // An address alone can be forged by a neighbour; it may narrow what a caller may do, but never be its proof.
-        let believed = proven || !self.gate.borrow().rules().tailnet.identity;
-        Caller { addr, tailnet: if believed { tailnet } else { Tailnet::Unknown } }
+        let lies = served && tailnet.who().is_some_and(|who| !api::served_as(head, who));
+        Caller { addr, port, tailnet: if lies { Tailnet::Unknown } else { tailnet } }
+    }
+
+    /// Whether an address of the tailnet is this device's own.
+    fn is_own(&self, addr: IpAddr) -> bool {
+        self.tailnet.directory.own().contains(&addr)
+            || self.tailnet.open.borrow().iter().any(|opened| opened.address.ip() == addr)
+    }
+
+    /// Whose node has that address. Without a port: of a node that has an address of its own it says nothing.
+    async fn named(&self, addr: IpAddr, known: fn(Rc<Who>) -> Tailnet) -> Tailnet {
+        match self.ask(SocketAddr::new(addr, 0)).await {
+            Answer::Known(who) => known(who),
+            Answer::Failed | Answer::Stranger => Tailnet::Unknown,
+        }
     }
 
     /// Ends the sockets of peers of whom tailscaled says something else by now: a grant that the tailnet has withdrawn must
-    /// not outlive it by more than this. Peers that it passes on from the loopback have no address to ask for.
+    /// not outlive it by more than this.
     pub(super) async fn recheck(&self) {
+        let directory = &self.tailnet.directory;
         for caller in self.hub.known() {
-            let Tailnet::Known(who) = &caller.tailnet else { continue };
-            if peer::loopback(caller.addr) {
-                continue;
-            }
+            let about = SocketAddr::new(caller.addr, caller.port);
             self.learn(false).await;
-            match self.ask(SocketAddr::new(caller.addr, 0)).await {
-                Answer::Known(now) if now == *who => {}
+            // What it said of a port of the loopback was said of one connection.
+            let mut now = if about.port() == 0 { self.ask(about).await } else { self.whois(about).await };
+            if now == Answer::Failed {
+                self.learn(true).await;
                 // It says nothing, of anybody: what it said before holds.
-                Answer::Failed => return,
-                Answer::Known(_) | Answer::Stranger => {
-                    let count = self.hub.dismiss(&caller, 4001, "tailnet identity changed");
-                    self.audit.say(Level::Info, format_args!("socket_dismissed peer={} count={count}", Named(&caller)));
+                if directory.absent.get() || directory.trouble.get().is_some() {
+                    return;
                 }
+                now = self.whois(about).await;
+            }
+            if !matches!(&now, Answer::Known(now) if Some(now) == caller.tailnet.who()) {
+                let count = self.hub.dismiss(&caller, 4001, "tailnet identity changed");
+                self.audit.say(Level::Info, format_args!("socket_dismissed peer={} count={count}", Named(&caller)));
             }
         }
     }
 
     /// What a caller from the loopback is: a program of this device, or a peer that tailscaled passes on.
-    async fn relayed(&self, from: Arrival) -> Tailnet {
+    async fn relayed(&self, from: Arrival, stream: BorrowedFd<'_>) -> Tailnet {
         let directory = &self.tailnet.directory;
+        // A connection that once brought a peer brings no program of this device later.
+        let stranger = if from.door == Door::Carried { Tailnet::Unknown } else { Tailnet::Outside };
         if directory.is_unclear() {
             return Tailnet::Unknown;
         }
         if !directory.relays() {
-            return Tailnet::Outside;
+            return stranger;
         }
         // Asked each time: the next connection from that port may be somebody else's.
         let _turn = directory.lookups.acquire().await;
-        match self.whois(from.from).await {
-            Answer::Known(who) => Tailnet::Known(who),
-            Answer::Stranger => Tailnet::Outside,
-            Answer::Failed => Tailnet::Unknown,
+        // And twice: tailscaled forgets whom it carries a moment before it ends the connection.
+        for _ in 0..2 {
+            match self.whois(from.from).await {
+                Answer::Known(who) => return Tailnet::Known(who),
+                Answer::Stranger if !is_ending(stream) => {}
+                Answer::Stranger | Answer::Failed => return Tailnet::Unknown,
+            }
         }
+        stranger
     }
+}
+
+/// Whether the other end has finished sending, or is gone.
+fn is_ending(stream: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(stream, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec::default())).map_or(true, |count| count > 0)
 }

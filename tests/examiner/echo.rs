@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -81,7 +82,7 @@ impl Service for Handler {
     type Knock = ();
     type Talk = Parrot;
 
-    fn meet(&self, _: &Head, from: Arrival) -> impl Future<Output = Caller> {
+    fn meet(&self, _: &Head, from: Arrival, _: BorrowedFd<'_>) -> impl Future<Output = Caller> {
         std::future::ready(from.peer().into())
     }
 

@@ -11,10 +11,10 @@ use crate::rig::{Dir, Gateway, SOON, Setup, until};
 use crate::tailnet::{DEVICE, Home, at, listens};
 use crate::tailscaled::{FakeTailscaled, Manner, person, status, tagged};
 
-const ANN: &str = "ann@example.com";
+pub const ANN: &str = "ann@example.com";
 
 /// A configuration whose tailscaled is `fake`; `auth` and `gateway` are further members there.
-fn config(fake: &FakeTailscaled, bind: &str, auth: &str, gateway: &str) -> String {
+pub fn config(fake: &FakeTailscaled, bind: &str, auth: &str, gateway: &str) -> String {
     let api = fake.socket().display();
     format!(
         "{{ gateway: {{ bind: \"{bind}\", auth: {{ token: \"sekret-token-123456\", {auth} }}, \
@@ -23,13 +23,13 @@ fn config(fake: &FakeTailscaled, bind: &str, auth: &str, gateway: &str) -> Strin
 }
 
 /// Waits until the gateway has logged `text`.
-fn logged(gateway: &Gateway, text: &str) {
+pub fn logged(gateway: &Gateway, text: &str) {
     let found = until(SOON, || gateway.log().contains(text).then_some(()));
     assert!(found.is_some(), "{text:?} is not in the log:\n{}", gateway.tail());
 }
 
 /// The bytes of a call of `tool`, with `Host: host` and further fields.
-fn asked(tool: &str, host: &str, fields: &str) -> Vec<u8> {
+pub fn asked(tool: &str, host: &str, fields: &str) -> Vec<u8> {
     let body = format!("{{\"tool\":\"{tool}\"}}");
     let length = body.len();
     format!("POST /tools/invoke HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
@@ -136,11 +136,36 @@ fn identity_is_proof_only_where_the_operator_says_so() {
     let mut local = home.device.enter(|| gateway.peer());
     let forged = format!("Tailscale-User-Login: {ANN}\r\nX-Forwarded-For: 100.64.0.2\r\n");
     assert_eq!(local.ask(&asked("time_status", "127.0.0.1", &forged)).status, 401);
+    // One that comes by the device's own address is not the person whose device this is.
+    fake.knows(DEVICE, Some(&person("pi", ANN, "null")));
+    let mut own = home.device.enter(|| Peer::connect(to)).expect("the device connects");
+    assert_eq!(own.ask(&asked("time_status", &to.to_string(), "")).status, 401, "{}", gateway.tail());
+    assert_eq!(own.ask(&asked("time_status", &to.to_string(), &bearer())).status, 200, "{}", gateway.tail());
     // So does a peer that is somebody else.
     home.peer.ip("address add 100.64.0.3/32 dev tailscale0");
     home.peer.ip("route add 100.64.0.1/32 dev tailscale0 src 100.64.0.3");
     fake.knows("100.64.0.3", Some(&person("pad", "bob@example.com", "null")));
     assert_eq!(ask(&home, to, "time_status", &forged).status, 403);
+}
+
+#[test]
+fn an_address_without_its_interface_narrows_and_proves_nothing() {
+    let Some(home) = Home::new() else { return };
+    home.join();
+    let dir = Dir::new();
+    let fake = FakeTailscaled::start(&dir.path(""));
+    let auth = format!("tailnet: {{ allow: {{ logins: [\"{ANN}\"] }}, identity: true }}");
+    let text = config(&fake, "lan", &auth, "");
+    let gateway = home.device.enter(|| Setup::new(&text).dir(dir).start());
+    let to = at(&gateway, DEVICE);
+    fake.knows("100.64.0.2", Some(&person("phone", ANN, "null")));
+    assert_eq!(ask(&home, to, "time_status", "").status, 401, "{}", gateway.tail());
+    assert_eq!(ask(&home, to, "time_status", &bearer()).status, 200, "{}", gateway.tail());
+    logged(&gateway, "peer=100.64.0.2 who=\"ann@example.com\"");
+    home.peer.ip("address add 100.64.0.3/32 dev tailscale0");
+    home.peer.ip("route add 100.64.0.1/32 dev tailscale0 src 100.64.0.3");
+    fake.knows("100.64.0.3", Some(&person("pad", "bob@example.com", "null")));
+    assert_eq!(ask(&home, to, "time_status", &bearer()).status, 403);
 }
 
 #[test]
@@ -267,6 +292,9 @@ fn headers_of_serve_count_on_its_own_socket_only() {
     check(&format!("X-Forwarded-For: 100.64.0.2, 100.64.0.2\r\n{ann}"), 403);
     check(&format!("X-Forwarded-For: 100.64.0.2\r\nX-Forwarded-For: 100.64.0.2\r\n{ann}"), 403);
     check(&format!("X-Forwarded-For: 127.0.0.1\r\n{ann}"), 403);
+    // A program of this device that comes round by Serve is not the person whose device this is.
+    fake.knows("100.64.0.1", Some(&person("pi", ANN, "null")));
+    check(&format!("X-Forwarded-For: 100.64.0.1\r\n{ann}"), 403);
     check(ann, 403);
     check("", 403);
     check(&bearer(), 403);

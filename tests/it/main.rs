@@ -2,6 +2,7 @@
 
 mod activation;
 mod bounds;
+mod carried;
 mod client;
 mod commands;
 mod completions;

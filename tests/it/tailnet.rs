@@ -156,6 +156,27 @@ fn listeners_follow_their_interface() {
 }
 
 #[test]
+fn an_interface_of_another_name_is_found_when_tailscaled_answers() {
+    let Some(home) = Home::new() else { return };
+    home.device.cable("ts7", &home.peer, "tailscale0");
+    home.device.ip(&format!("address add {DEVICE}/10 dev ts7"));
+    home.device.ip("link set ts7 up");
+    home.peer.ip("address add 100.64.0.2/10 dev tailscale0");
+    home.peer.ip("link set tailscale0 up");
+    let dir = crate::rig::Dir::new();
+    let fake = crate::tailscaled::FakeTailscaled::start(&dir.path(""));
+    fake.behaves(crate::tailscaled::Manner::Silent);
+    let config = CONFIG.replace("/nonexistent/tailscaled.sock", &fake.socket().to_string_lossy());
+    let gateway = home.device.enter(|| Setup::new(&config).dir(dir).start());
+    let waits = || gateway.log().contains("waiting for tailscale0").then_some(());
+    assert!(until(SOON, waits).is_some(), "{}", gateway.tail());
+    // Nothing of the kernel's tells that it has come to itself.
+    fake.behaves(crate::tailscaled::Manner::Right);
+    listens(&gateway, 1);
+    assert_eq!(called(&home.peer, at(&gateway, DEVICE)), Ok(200), "{}", gateway.tail());
+}
+
+#[test]
 fn addresses_come_and_go_one_by_one() {
     let Some(home) = Home::new() else { return };
     let gateway = home.start(CONFIG);
@@ -189,8 +210,18 @@ fn a_reload_joins_and_leaves_the_tailnet() {
     gateway.signal(rustix::process::Signal::HUP);
     listens(&gateway, 1);
     assert_eq!(called(&home.peer, at(&gateway, DEVICE)), Ok(200));
+    let host = at(&gateway, DEVICE).to_string();
+    let health = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+    let mut kept = home.peer.enter(|| Peer::connect(at(&gateway, DEVICE)).expect("connect"));
+    let stream = home.peer.enter(|| TcpStream::connect(at(&gateway, DEVICE)).expect("connect"));
+    let mut inside = crate::socket::Ws::over(stream).entered(|_| {});
+    assert_eq!((kept.ask(&health).status, &inside.invoke("time_status")["ok"]), (200, &Value::Bool(true)));
     gateway.dir().write("toolgate.json5", 0o600, &CONFIG.replace("\"tailnet\", auth", "\"loopback\", auth"));
     gateway.signal(rustix::process::Signal::HUP);
+    // Who came by it does not stay either.
+    assert_eq!(inside.closed(), (4001, "tailnet changed".into()));
+    drop(kept.send(&health));
+    assert!(kept.try_answer(false, SOON).is_err(), "a kept connection outlives its listener");
     let closed = until(SOON, || gateway.log().contains("tailnet_closed address=100.64.0.1").then_some(()));
     assert!(closed.is_some(), "{}", gateway.tail());
     let refused = until(SOON, || called(&home.peer, at(&gateway, DEVICE)).is_err().then_some(()));

@@ -9,7 +9,7 @@ use crate::gate::tailnet::{self, Allow, Tailnet, Who};
 const CAPABILITY: &str = "example.com/cap/toolgate";
 
 fn peer(tailnet: Tailnet) -> Caller {
-    Caller { addr: "100.64.0.7".parse().expect("an address"), tailnet }
+    Caller { addr: "100.64.0.7".parse().expect("an address"), port: 0, tailnet }
 }
 
 /// A person's phone, that may call these tools.
