@@ -60,10 +60,24 @@ prepare_zig() {
     printf '%s\n' "$wanted" >"$ZIG/.ready"
 }
 
+# Who has this done by sudo builds without it later. So all but the room becomes theirs: the folders, where builds work,
+# what they give, and zig, which is another one when zig.txt changes. Crates in root's home would be of no use to them, and
+# a build fetches them anyway.
+prepare_by_sudo() {
+    local user=${SUDO_UID:?} group=${SUDO_GID:?}
+    setpriv --reuid="$user" --regid="$group" --clear-groups mkdir -p "$CACHE" 2>/dev/null || mkdir -p "$CACHE"
+    prepare_room
+    prepare_zig
+    mkdir -p "$CACHE/work" "$CACHE/out"
+    chown "$user:$group" "$CACHE"
+    chown -R "$user:$group" "$CACHE/work" "$CACHE/out" "$ZIG"
+}
+
 # All crates, ours and the standard library's, by the machine's own cargo and its settings.
 fetch() {
-    needs cargo "cargo, or https://rustup.rs"
-    (cd "$TOP" && cargo fetch --quiet --locked) || fail "cargo cannot fetch the crates of Cargo.lock: see above"
+    needs cargo "cargo (1.85 or later), or see https://rustup.rs"
+    (cd "$TOP" && cargo fetch --quiet --locked) ||
+        fail "cargo, which must be 1.85 or later, cannot fetch the crates of Cargo.lock: see above"
     # The standard library's manifest speaks of unstable features.
     (cd / && RUSTC_BOOTSTRAP=1 cargo fetch --quiet --locked \
         --manifest-path "$ROOM/usr/lib/rustlib/src/rust/library/Cargo.toml") ||
@@ -147,6 +161,10 @@ main() {
         shift
     done
     [ -n "$only_prepare" ] || [ "${#wanted[@]}" -gt 0 ] || fail "which target? all, shipped, or of: $(targets)"
+    if [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_UID:-}" ] && [ "${#wanted[@]}" -eq 0 ]; then
+        prepare_by_sudo
+        return
+    fi
     prepare_room
     prepare_zig
     fetch

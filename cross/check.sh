@@ -1,6 +1,7 @@
 #!/bin/bash
 # Judges the configuration of `cross`, [package.metadata.cross] of Cargo.toml, without a container engine: it is read as
-# TOML and held against the files of the targets; and `cross` itself says for each target what it would start.
+# TOML and held against the files of the targets; and `cross` itself says for each target what it would start. And whence
+# build.sh has its Debian, and whose it is what it prepares.
 #
 #   cross/check.sh [--without-cross]
 # shellcheck disable=SC2016 # Dollars in quotes are a script's that is written here.
@@ -128,6 +129,42 @@ PYTHON
     echo "cross: $target as Cargo.toml has it"
 }
 
+# comes_from MIRROR [NAME=VALUE]: where the Debian of build.sh would come from, on a machine with an apt of this kind: one that
+# knows a mirror of Debian's, or none.
+comes_from() {
+    local wanted=$1 said
+    shift
+    # shellcheck source=cross/debian.sh
+    said=$(env -u TOOLGATE_DEBIAN_MIRROR PATH="$WORK:$PATH" "$@" bash -euo pipefail -c '. "$1" && mirror' mirror "$HERE/debian.sh")
+    [ "$said" = "$wanted" ] || fail "Debian would come from $said instead of $wanted"
+}
+
+mirrors() {
+    printf '#!/bin/sh\n%s\n' 'case "$*" in *"ORIGIN: Debian LABEL: Debian") printf "%s\n" copy:/cd $KNOWN ;; esac' >"$WORK/apt-get"
+    chmod +x "$WORK/apt-get"
+    comes_from http://one.test/debian KNOWN='http://one.test/debian http://two.test/debian'
+    comes_from http://deb.debian.org/debian KNOWN=
+    comes_from http://mine.test/debian KNOWN=http://one.test/debian TOOLGATE_DEBIAN_MIRROR=http://mine.test/debian
+    echo "cross: Debian comes from where it should"
+}
+
+# With a room and a zig that are there already. A number that is nobody's here.
+owners() {
+    local room=$WORK/room said
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "notice: only root can see whose it is what root prepares by sudo"
+        return
+    fi
+    mkdir -p "$room/trixie" "$room/zig"
+    touch "$room/trixie/.ready"
+    printf '%s\n' "$(cat "$HERE/zig.txt")" >"$room/zig/.ready"
+    env TOOLGATE_CROSS_DIR="$room" SUDO_UID=54321 SUDO_GID=54322 "$HERE/build.sh" --prepare
+    said=$(cd "$room" && stat -c '%u:%g %n' . out trixie work zig/.ready | xargs)
+    [ "$said" = "54321:54322 . 54321:54322 out 0:0 trixie 54321:54322 work 54321:54322 zig/.ready" ] ||
+        fail "after a preparation by sudo: $said"
+    echo "cross: what is prepared by sudo is the caller's"
+}
+
 main() {
     local conf target
     judge "$TOP/Cargo.toml" || fail "Cargo.toml is not as it should be: see above"
@@ -135,6 +172,8 @@ main() {
     refuses "is not in Cargo.toml" 's/cross.target.mips-.*/cross.target.none]/'
     refuses "build-std of mipsel" 's/^build-std = true/build-std = ["std"]/'
     refuses "unknown key" 's/^runner = "native"/&\npre-build = ["true"]/'
+    mirrors
+    owners
     [ "${1:-}" != --without-cross ] || return 0
 
     [ -x "$TOOL/bin/cross" ] ||

@@ -1,17 +1,21 @@
 # shellcheck shell=bash
-# A Debian in a folder, from the mirror that this machine already uses. To be sourced by whoever has `say` and `fail`.
+# A Debian in a folder, from the mirror that this machine's apt uses. To be sourced by whoever has `say` and `fail`.
 
 # needs COMMAND PACKAGE: a command, or the sentence that brings it.
 needs() {
     command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || fail "$1 is missing: apt-get install $2"
 }
 
-# The Debian mirror that this machine already uses.
+# Where Debian comes from: TOOLGATE_DEBIAN_MIRROR, or the first of this machine's sources that apt itself knows for Debian's
+# own (not Debian's security updates, and nobody else's packages), or Debian's own address.
 mirror() {
-    local found
-    found=$(grep -rhoE '^[^#]*\bhttps?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
-        grep -oE 'https?://[^ ]+' | head -n 1) || true
-    printf '%s' "${found:-${TOOLGATE_DEBIAN_MIRROR:-}}"
+    local found=${TOOLGATE_DEBIAN_MIRROR:-}
+    if [ -z "$found" ] && command -v apt-get >/dev/null; then
+        # shellcheck disable=SC2016 # It is apt that expands.
+        found=$(apt-get indextargets --format '$(REPO_URI)' 'ORIGIN: Debian' 'LABEL: Debian' 2>/dev/null |
+            grep '^http' | head -n 1) || true
+    fi
+    printf '%s' "${found:-http://deb.debian.org/debian}"
 }
 
 # bootstrap SUITE FOLDER PACKAGES WHAT [SUDO...]: Debian with these packages in FOLDER, for the caller to finish; WHAT is
@@ -29,13 +33,12 @@ bootstrap() {
     if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
         eval "$(apt-config shell proxy Acquire::http::Proxy)"
     fi
-    [ -n "$(mirror)" ] || fail "apt's sources name no Debian mirror: set TOOLGATE_DEBIAN_MIRROR to the address of one"
     say "Debian $suite from $(mirror): $what"
     mkdir -p "$(dirname "$folder")"
     "$@" rm -rf --one-file-system "$folder"
     "$@" env ${proxy:+http_proxy="$proxy"} unshare --mount --propagation private \
         debootstrap --variant=minbase --force-check-gpg --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
         --include="$packages" "$suite" "$folder" "$(mirror)" "/usr/share/debootstrap/scripts/$script" >"$log" 2>&1 ||
-        fail "debootstrap failed: $(tail -n 1 "$log") (all of it: $log)"
+        fail "debootstrap failed: $(tail -n 1 "$log") (all of it: $log; TOOLGATE_DEBIAN_MIRROR names another mirror)"
     "$@" chroot "$folder" apt-get clean
 }

@@ -113,12 +113,13 @@ says() {
 
 # A start, a health check, calls and an end. Programs that it starts are this machine's own.
 smoke() {
-    local url='' answer status=0
+    # A nap of a length that nobody else on this machine takes.
+    local url='' answer status=0 nap=$((86400 + $$))
     mkdir -m 700 "$WORK/smoke"
-    cat >"$WORK/smoke/toolgate.json5" <<'CONFIG'
+    sed "s/NAP/$nap/" >"$WORK/smoke/toolgate.json5" <<'CONFIG'
 { tools: { commands: {
     echo: { description: "Echo", argv: ["/bin/echo", "{x}"], parameters: { x: { pattern: "^[a-z ;$()]+$" } }, required: ["x"] },
-    slow: { description: "Slow", argv: ["/bin/sleep", "86407"], timeoutMs: 300 },
+    slow: { description: "Slow", argv: ["/bin/sleep", "NAP"], timeoutMs: 300 },
 } } }
 CONFIG
     # The program writes it, but begins when it likes.
@@ -134,7 +135,7 @@ CONFIG
     curl --silent --show-error --fail --max-time 30 --output /dev/null "$url/healthz" || fail "no answer to /healthz"
     says echo '{"tool":"echo","args":{"x":"a; $(id)"}}' '"exitCode":0,"stdout":"a; $(id)\n"'
     says slow '{"tool":"slow"}' '"timedOut":true'
-    ! pgrep -f 'sleep 86407' >/dev/null || fail "a program outlives its call"
+    ! pgrep -f "sleep $nap\$" >/dev/null || fail "a program outlives its call"
     says dns_lookup '{"tool":"dns_lookup","args":{"name":"localhost"}}' '"127.0.0.1"'
     says tcp_check '{"tool":"tcp_check","args":{"host":"127.0.0.1","port":1}}' '"forbidden"'
     for tool in time_status device_status network_interfaces storage_status thermal_status; do

@@ -14,7 +14,7 @@ readonly TOP=${HERE%/packaging/debian}
 readonly CACHE=${TOOLGATE_DEBIAN_DIR:-${CARGO_TARGET_DIR:-$TOP/target}/debian-room}
 # The oldest that is widely used, with the oldest systemd that knows all of the unit.
 readonly SUITE=bookworm
-readonly INCLUDE=systemd,systemd-sysv,libpam-systemd,dbus,polkitd
+readonly INCLUDE=systemd,systemd-sysv,libpam-systemd,dbus,polkitd,iputils-ping,libcap2-bin
 readonly ROOM=$CACHE/$SUITE
 readonly TOKEN=/etc/toolgate/token CONFIG=/etc/toolgate/toolgate.json5
 WORK=$(mktemp -d)
@@ -55,10 +55,12 @@ is() {
 
 not() { ! "$@"; }
 
+# With these packages: one that was made for others is made anew.
 prepare() {
-    [ -e "$ROOM/.ready" ] && return
+    [ "$(cat "$ROOM/.ready" 2>/dev/null)" = "$INCLUDE" ] && return
+    rm -rf --one-file-system "$ROOM"
     bootstrap "$SUITE" "$ROOM.part" "$INCLUDE" "$ROOM, 250 MB, one to two minutes"
-    touch "$ROOM.part/.ready"
+    printf '%s\n' "$INCLUDE" >"$ROOM.part/.ready"
     mv "$ROOM.part" "$ROOM"
 }
 
@@ -139,6 +141,10 @@ upgraded() {
     check "the new one lies beside" grep -q '^// As of 3.0-1' "$R$CONFIG.dpkg-dist"
     check "the token is the same" is "$before" sha256sum <"$R$TOKEN"
     check "and still root's alone" is "600 root root" mode "$TOKEN"
+    : >"$R$TOKEN"
+    check "over an empty token" within dpkg --force-confdef --force-confold -i /srv/3.0-1.deb
+    check "another is made" holds_the_token
+    check "for root alone" is "600 root root" mode "$TOKEN"
     check "root disables the service" within systemctl disable toolgate.service
     check "an upgrade" within dpkg --force-confdef --force-confold -i /srv/3.0-1.deb
     check "leaves it so" not test -e "$R/etc/systemd/system/multi-user.target.wants/toolgate.service"
@@ -168,6 +174,25 @@ removed() {
     check "nothing is left of the unit" is "" find "$R/etc/systemd" "$R/var/lib/systemd" -name '*toolgate*'
 }
 
+# apart KIND PID: whether that process is in another namespace of that kind than ours.
+apart() {
+    local theirs
+    theirs=$(readlink "/proc/$2/ns/$1") && [ "$theirs" != "$(readlink "/proc/self/ns/$1")" ]
+}
+
+# leader: the first process of what is booted. Not the one by which systemd-nspawn begins: that still has this machine for
+# its own, and to halt it there would be to halt this machine.
+leader() {
+    local child
+    for child in $(pgrep -P "$NSPAWN"); do
+        if apart pid "$child"; then
+            echo "$child"
+            return
+        fi
+    done
+    return 1
+}
+
 # halt: the end of whatever is booted. First as a person would, then by force; only what this script started.
 halt() {
     [ -n "$NSPAWN" ] || return 0
@@ -191,7 +216,7 @@ boot() {
     NSPAWN=$!
     for _ in $(seq 1800); do
         kill -0 "$NSPAWN" 2>/dev/null || break
-        LEADER=$(pgrep -P "$NSPAWN" | head -n 1) || true
+        [ -n "$LEADER" ] || LEADER=$(leader 2>/dev/null) || true
         case $(inside systemctl is-system-running 2>/dev/null) in
         running | degraded) return ;;
         esac
@@ -257,6 +282,7 @@ readonly TRIED='{
       scratch: { description: "Scratch", argv: ["/usr/bin/touch", "/tmp/x"] },
       tokens: { description: "Token", argv: ["/bin/cat", "/etc/toolgate/token"] },
       nice: { description: "Nice", argv: ["/usr/bin/nice", "-n", "5", "/usr/bin/nice"] },
+      echoes: { description: "Echoes", argv: ["/usr/bin/ping", "-c", "1", "-W", "5", "127.0.0.1"] },
     },
     device: { service_restart: { units: ["nothing.service", "other.service"] }, log_tail: { units: ["nothing.service"] } },
   },
@@ -297,6 +323,7 @@ booted() {
         halt
         return
     fi
+    check "nothing of this machine is taken for it" not apart pid "$$"
     check "the service is active: it has said READY=1" until_true active
     check "and says more" test -n "$(show StatusText)"
     printf 'status: %s\n' "$(show StatusText)"
@@ -327,16 +354,13 @@ booted() {
     check "and ends" until_true active
 }
 
-# apart PID: whether that process is in another network than ours.
-apart() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
-
 # An interface of that name, and a peer behind it in a network of its own. From inside the sandbox it must be found and
 # bound to, without any privilege.
 tailnet() {
     local there=(nsenter -t "$LEADER" -n ip)
     unshare --net sleep 300 &
     PEER=$!
-    check "a peer has a network of its own" until_true apart "$PEER"
+    check "a peer has a network of its own" until_true apart net "$PEER"
     "${there[@]}" link add tailscale0 type veth peer name peer0 netns "$PEER"
     "${there[@]}" address add 100.64.0.1/10 dev tailscale0
     "${there[@]}" link set tailscale0 up
@@ -375,11 +399,13 @@ commands() {
     inside systemctl daemon-reload
     inside systemctl restart toolgate.service
     check "until the drop-in for it" until_true says 'Started nothing' '{"tool":"log_tail","args":{"unit":"nothing.service"}}'
-    sed -i 's/^#SystemCallFilter/SystemCallFilter/' "$R/usr/share/doc/toolgate/examples/commands.conf"
+    check "Debian's ping may not" not says '1 received' '{"tool":"echoes"}'
+    sed -i 's/^#\(SystemCallFilter=@resources\)$/\1/; /^# ping/,/^# Servers/s/^#\([A-Z]\)/\1/' "$R/usr/share/doc/toolgate/examples/commands.conf"
     cp "$R/usr/share/doc/toolgate/examples/commands.conf" "$R/etc/systemd/system/toolgate.service.d/"
     inside systemctl daemon-reload
     inside systemctl restart toolgate.service
     check "and nice with its" says '"stdout":"5\n"' '{"tool":"nice"}'
+    check "and ping" says '1 received' '{"tool":"echoes"}'
     for example in addresses lan port memory clock; do
         cp "$R/usr/share/doc/toolgate/examples/$example.conf" "$R/etc/systemd/system/toolgate.service.d/"
     done
@@ -416,7 +442,9 @@ supervised() {
     inside systemctl restart toolgate.service 2>/dev/null || true
     check "so does a missing token" until_true is failed inside systemctl is-active toolgate.service
     check "once, too" restarts_are 0
-    mv "$R$TOKEN.away" "$R$TOKEN"
+    check "another is made" inside env DEBIAN_FRONTEND=noninteractive dpkg-reconfigure toolgate
+    check "which is another" not cmp -s "$R$TOKEN" "$R$TOKEN.away"
+    check "and the service starts with it" until_true says '"uptime_s"' '{"tool":"device_status"}'
     inside systemctl stop toolgate.service
     cp "$R/usr/share/doc/toolgate/examples/toolgate.socket" "$R/etc/systemd/system/"
     inside systemctl daemon-reload

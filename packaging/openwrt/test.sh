@@ -21,14 +21,13 @@ WORK=$(mktemp -d)
 readonly WORK
 readonly ROOT=$WORK/root
 GATEWAY=
-
-stop_gateway() {
-    [ -z "$GATEWAY" ] || kill "$GATEWAY" 2>/dev/null || true
-    GATEWAY=
-}
+NETWORK=
+# What is put before a command that is to run in the network of its own.
+NET=()
 
 cleanup() {
-    stop_gateway
+    [ -z "$GATEWAY" ] || kill "$GATEWAY" 2>/dev/null || true
+    [ -z "$NETWORK" ] || kill "$NETWORK" 2>/dev/null || true
     rm -rf --one-file-system "$WORK"
 }
 trap cleanup EXIT
@@ -89,7 +88,7 @@ new_root() {
 }
 
 # in_root COMMAND...
-in_root() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$ROOT" "$@"; }
+in_root() { "${NET[@]}" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$ROOT" "$@"; }
 
 # init ACTION: the service's script; what it printed stands in $WORK/out, what procd was told in $ROOT/calls.
 init() {
@@ -209,6 +208,8 @@ makefile() {
     check "it prepares" feed prepare
     # No target that Cargo.toml names is missing from what is built, and Cargo.lock is there: the feed says --locked.
     check "cargo reads what it prepares" cargo metadata --offline --no-deps --format-version 1 --manifest-path "$WORK/sdk/build/Cargo.toml"
+    # Feeds link a directory by its own name, and make knows the package by that of the link.
+    check "README.md builds what feeds link" has "make package/feeds/toolgate/${HERE##*/}/compile" "$HERE/README.md"
     check "with its lock file" test -s "$WORK/sdk/build/Cargo.lock"
 }
 
@@ -352,6 +353,10 @@ config command 'wake_any'
 	list argv '{mac}'
 	option timeout_ms '2000'
 
+config command 'load'
+	option description 'How busy'
+	option argv '/usr/bin/uptime'
+
 config parameter
 	option command 'wake_any'
 	option name 'mac'
@@ -378,10 +383,10 @@ UCI
     check "logs" same '{"files":["/var/log/app.log"],"units":["dnsmasq","uhttpd-2"]}' "$(rendered .tools.device.log_tail)"
     check "files, leases, reboot and networks" same '[["/srv/pub lic"],true,true,["192.168.9.0/24"]]' \
         "$(rendered '.tools.device | [.file_read.roots, .dhcp_leases.enabled, .device_reboot.enabled, .net.allow]')"
-    check "a command" same '{"wake_any":{"argv":["/usr/bin/etherwake","-i","{interface}","{mac}"],"description":"Wakes \"any\" machine","parameters":{"interface":{"enum":["br-lan","br-guest"]},"mac":{"pattern":"^([0-9a-f]{2}:){5}[0-9a-f]{2}$"}},"required":["mac"],"timeoutMs":2000}}' \
+    check "commands" same '{"load":{"argv":["/usr/bin/uptime"],"description":"How busy","parameters":{},"required":[]},"wake_any":{"argv":["/usr/bin/etherwake","-i","{interface}","{mac}"],"description":"Wakes \"any\" machine","parameters":{"interface":{"enum":["br-lan","br-guest"]},"mac":{"pattern":"^([0-9a-f]{2}:){5}[0-9a-f]{2}$"}},"required":["mac"],"timeoutMs":2000}}' \
         "$(rendered .tools.commands)"
     check "the jail shows what is asked for" same \
-        '["/tmp/dhcp.leases","/usr/bin/etherwake","/var/log","/usr/bin/etherwake"]' \
+        '["/tmp/dhcp.leases","/usr/bin/etherwake","/usr/bin/uptime","/var/log","/usr/bin/etherwake"]' \
         "$(jq -c 'select(.[0] == "add_jail_mount") | .[9:]' "$ROOT/calls")"
     check "and to write" has '["add_jail_mount_rw","/etc/toolgate/state","/var/run/toolgate/serve","/dev/gpiochip0"]' "$ROOT/calls"
     check "a blank in a path is named, because procd parts paths there" has '/srv/pub lic: cannot be mounted' "$ROOT/syslog"
@@ -623,11 +628,27 @@ package() {
     check "no script runs while an image is made" env IPKG_INSTROOT="$WORK/nowhere" sh "$ROOT/usr/lib/opkg/info/toolgate.postinst"
 }
 
-# status_at ADDRESS PATH: what HTTP answers in the network of its own.
-status_at() { "${NET[@]}" curl -s -m 10 -o /dev/null -w '%{http_code}' "http://$1:18789$2"; }
+# status_at ADDRESS PATH [OPTION...]: what HTTP answers in the network of its own.
+status_at() { "${NET[@]}" curl -s -m 10 -o /dev/null -w '%{http_code}' "http://$1:18789$2" "${@:3}"; }
 
 # apart NETWORK: whether it is another one than ours.
 apart() { [ "$(readlink "$1")" != "$(readlink /proc/self/ns/net)" ]; }
+
+# network: one of its own, where a gateway disturbs nobody and nobody disturbs it.
+network() {
+    unshare --net sleep 600 &
+    NETWORK=$!
+    check "there is another network" later apart "/proc/$NETWORK/ns/net"
+    NET=(nsenter "--net=/proc/$NETWORK/ns/net")
+    "${NET[@]}" ip link set lo up
+}
+
+no_network() {
+    NET=()
+    kill "$NETWORK" || true
+    wait "$NETWORK" || true
+    NETWORK=
+}
 
 is_ready() { [ "$(status_at 127.0.0.1 /readyz)" = 200 ]; }
 
@@ -635,16 +656,12 @@ serves() { [ "$(status_at "$1" /healthz)" = 200 ]; }
 
 # What the package ships, switched on, in a network of its own where the tailnet comes later.
 waits() {
-    local net status=0
+    local status=0
     say "the configuration of the package, switched on, before Tailscale is"
     sed "s/option enabled '0'/option enabled '1'/" "$HERE/files/toolgate.conf" | uci
     check "it starts" init start
-    unshare --net sleep 120 &
-    net=$!
-    NET=(nsenter "--net=/proc/$net/ns/net")
-    check "there is another network" later apart "/proc/$net/ns/net"
-    "${NET[@]}" ip link set lo up
-    launch "${NET[@]}"
+    network
+    launch
     check "it says that it listens" ready
     check "the router itself is served" same 200 "$(status_at 127.0.0.1 /healthz)"
     check "it says that it is not ready" same 503 "$(status_at 127.0.0.1 /readyz)"
@@ -658,8 +675,7 @@ waits() {
     wait "$GATEWAY" || status=$?
     GATEWAY=
     check "it ends well" same 0 "$status"
-    kill "$net"
-    wait "$net" || true
+    no_network
 }
 
 # The commands of README.md, as they stand there.
@@ -690,8 +706,6 @@ options() {
 }
 
 # -- the program as procd starts it
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 # jail: what stands in calls becomes a command line: mounts as ujail makes them, then the user, then the program.
 jail() {
@@ -751,10 +765,9 @@ signal() { kill -s "$1" "$(inner)" || true; }
 
 # ask TOOL: the answer's status and body.
 ask() {
-    curl -s -w ' %{http_code}' "http://127.0.0.1:$PORT/tools/invoke" -H "Authorization: Bearer $(token)" -d "{\"tool\":\"$1\"}"
+    "${NET[@]}" curl -s -m 10 -w ' %{http_code}' http://127.0.0.1:18789/tools/invoke -H "Authorization: Bearer $(token)" \
+        -d "{\"tool\":\"$1\"}"
 }
-
-answers() { curl -sf -o /dev/null "http://127.0.0.1:$PORT/healthz"; }
 
 said_by() { ask "$1" >"$WORK/answer" && has "$2" "$WORK/answer"; }
 
@@ -767,7 +780,7 @@ later() {
     "$@"
 }
 
-# launch [COMMAND...]: what procd was told, started in its jail, below COMMAND.
+# launch: what procd was told, started in its jail and in the network of its own.
 launch() {
     local argv mounts libraries
     mkdir -p "$ROOT/jail"
@@ -777,7 +790,9 @@ launch() {
     # ujail adds the program itself, who is who, and the libraries of what it shows.
     mapfile -t libraries < <(libraries "$ROOT/bin/busybox")
     mounts+=(ro:/usr/bin/toolgate ro:/etc/passwd ro:/etc/group "${libraries[@]/#/ro:}")
-    "$@" unshare --mount --propagation private --pid --fork --kill-child \
+    # Here and not by the child, which begins when it likes: `ready` would read what the gateway before has said.
+    : >"$WORK/gateway.out"
+    "${NET[@]}" unshare --mount --propagation private --pid --fork --kill-child \
         bash -eu "$WORK/jail.sh" "$ROOT" "$UID_GID" "${mounts[@]}" -- "${argv[@]}" >"$WORK/gateway.out" 2>"$WORK/gateway.log" &
     GATEWAY=$!
 }
@@ -785,16 +800,17 @@ launch() {
 runs() {
     local status=0
     say "the program of the .ipk, started as procd is told"
-    PORT=$(free_port)
-    printf "config toolgate 'main'\n\toption enabled '1'\n\toption bind 'loopback'\n\toption port '%s'\nconfig service 'dnsmasq'\n\toption restart '1'\n" "$PORT" | uci
+    plain
+    printf "config service 'dnsmasq'\n\toption restart '1'\n" >>"$ROOT/etc/config/toolgate"
     check "it starts" init start
     jail
+    network
     launch
     check "it says that it listens" ready
-    check "/healthz" answers
+    check "/healthz" serves 127.0.0.1
     check "a call with the token" said_by device_status '"os":"OpenWrt 24.10"'
     check "root's own call, as README.md has it" in_root toolgate --config /var/run/toolgate/toolgate.json call device_status --token-file /etc/toolgate/token
-    check "one without" same 401 "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PORT/tools/invoke" -d '{"tool":"device_status"}')"
+    check "one without" same 401 "$(status_at 127.0.0.1 /tools/invoke -d '{"tool":"device_status"}')"
     check "services, by ubus in the jail" said_by service_status '"dnsmasq"'
     check "addresses of this machine" said_by network_interfaces '"lo"'
     check "it runs as its own user" same "$UID_GID" "$(stat -c %u "/proc/$(inner)")"
@@ -802,7 +818,8 @@ runs() {
     check "and will have none" same 1 "$(sed -n 's/^NoNewPrivs:\t//p' "/proc/$(inner)/status")"
     check "its own key is kept" test -s "$ROOT/etc/toolgate/state/identity"
     check "the log has no token" lacks "$(token)" "$WORK/gateway.log"
-    printf "\nconfig toolgate 'main'\n\toption enabled '1'\n\toption bind 'loopback'\n\toption port '%s'\n\tlist deny_tool 'device_status'\n" "$PORT" | uci
+    plain
+    printf "\tlist deny_tool 'device_status'\n" >>"$ROOT/etc/config/toolgate"
     check "a reload" init reload
     signal HUP
     check "is in force after the signal" later said_by device_status ' 404'
@@ -814,6 +831,7 @@ runs() {
     wait "$GATEWAY" || status=$?
     GATEWAY=
     check "it ends well when it is told to" same 0 "$status"
+    no_network
     check "removal stops the service" in_root sh /usr/lib/opkg/info/toolgate.prerm
     check "and does not start it again" has '["disable"]' "$ROOT/calls"
 }
