@@ -74,7 +74,8 @@
 //! ([`serve::listen::Door`]). Once a head is there, `serve/whois.rs` makes it a [`gate::tailnet::Caller`]: it asks
 //! [`tool::localapi`] who has that address, or, where tailscaled passes its peers on from the loopback, that connection.
 //! On the socket of Tailscale Serve the head itself names the peer ([`api::served_for`]), and tailscaled must agree. What
-//! nobody says is [`gate::tailnet::Tailnet::Unknown`], which no list lets in. The gate decides the rest.
+//! nobody says is [`gate::tailnet::Tailnet::Unknown`], which no list lets in; what an address alone says, and no interface, is
+//! `Claimed`: it narrows and proves nothing. The gate decides the rest.
 //!
 //! A service manager, where there is one, may have opened the listeners ([`serve::activation`]): they stay for good. It is
 //! told of start, reload, stop and, from the loop itself, of life ([`serve::notify`]).

@@ -15,8 +15,7 @@ use super::deadline::{Deadline, Expired};
 use super::http::Shared;
 use super::listen::{Arrival, Door};
 use super::reactor::Watched;
-use crate::gate::peer;
-use crate::gate::tailnet::{Caller, Tailnet};
+use crate::gate::tailnet::Caller;
 use crate::limits::{LINGER_SECS, READ_BYTES};
 use crate::wire::reply::CONTINUE;
 
@@ -56,11 +55,10 @@ impl<S> Line<'_, S> {
         self.stream.get_ref().as_fd()
     }
 
-    /// What is known of the caller stays with the connection: one that brought a peer of the tailnet from the loopback.
+    /// That a connection brought a peer of the tailnet from the loopback stays with it.
     pub fn belongs(&self, caller: &Caller) {
-        let from = self.from.get();
-        if from.door == Door::Open && peer::loopback(from.peer()) && caller.tailnet != Tailnet::Outside {
-            self.from.set(Arrival { door: Door::Carried, ..from });
+        if caller.port != 0 {
+            self.from.set(Arrival { door: Door::Carried, ..self.from.get() });
         }
     }
 

@@ -264,7 +264,9 @@ impl Gateway {
         let tailnet = if matches!(from.door, Door::Open | Door::Carried) {
             if peer::loopback(addr) {
                 let tailnet = self.relayed(from, stream).await;
-                port = if tailnet == Tailnet::Outside { 0 } else { from.from.port() };
+                if tailnet != Tailnet::Outside && self.tailnet.directory.relays() {
+                    port = from.from.port();
+                }
                 tailnet
             } else if self.tailnet.holds(addr) && !self.is_own(addr) {
                 self.named(addr, Tailnet::Claimed).await

@@ -58,6 +58,19 @@ fn a_peer_whose_connection_is_forgotten_is_no_program_of_this_device() {
 }
 
 #[test]
+fn a_program_that_came_while_nobody_could_tell_is_one_when_somebody_can() {
+    let dir = Dir::new();
+    let fake = FakeTailscaled::start(&dir.path(""));
+    fake.behaves(Manner::Silent);
+    let gateway = Setup::new(&open(&fake)).dir(dir).start();
+    let mut own = gateway.peer();
+    assert_eq!(own.ask(&call()).status, 401, "{}", gateway.tail());
+    fake.behaves(Manner::Right);
+    let served = until(SOON, || (own.ask(&call()).status == 200).then_some(()));
+    assert!(served.is_some(), "the connection stays a stranger's: {}", gateway.tail());
+}
+
+#[test]
 fn a_tailscaled_that_comes_later_brings_peers_at_once() {
     let (dir, place) = (Dir::new(), Dir::new());
     let fake = FakeTailscaled::start(&place.path(""));
