@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::args::{Run, Toolgate};
+use super::args::{Command, Run, Toolgate};
 use crate::config::{self, Bind, Config, Gateway, Level, Overrides, SecretRef};
 use crate::gate::auth::Mode;
 use crate::gate::secret::Secret;
@@ -131,14 +131,19 @@ pub fn load(globals: &Toolgate) -> Result<Loaded, Findings> {
     Ok(Loaded { config: outcome.config, path: Some(path), warnings: findings })
 }
 
+/// Whose files are good: those of this process for the gateway, those of its service's user for commands of root.
+fn care(globals: &Toolgate) -> Care {
+    if matches!(globals.command, Command::Run(_)) { Care::Secret } else { Care::Looked }
+}
+
 /// Resolves a secret that the configuration refers to.
-fn resolve(key: &str, secret: &SecretRef) -> Result<Secret, String> {
+fn resolve(key: &str, secret: &SecretRef, care: Care) -> Result<Secret, String> {
     match secret {
         SecretRef::Env { name, .. } => variable(name)
             .and_then(|text| Secret::new(&text))
             .ok_or_else(|| format!("{key}: the environment variable {name} is not set")),
         SecretRef::File { path, .. } => {
-            files::read_secret(Path::new(path), Care::Secret).map_err(|fault| format!("{key}: {fault}"))
+            files::read_secret(Path::new(path), care).map_err(|fault| format!("{key}: {fault}"))
         }
         SecretRef::Text(secret) => Ok(secret.clone()),
     }
@@ -202,7 +207,7 @@ pub fn token_path(globals: &Toolgate) -> Result<PathBuf, String> {
 /// Every reason why the gateway must not start.
 pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let loaded = load(globals)?;
-    let gateway = &loaded.config.gateway;
+    let (gateway, care) = (&loaded.config.gateway, care(globals));
     let mut wrong = Findings::new();
     let mut keep = |result: Result<Option<Secret>, String>| {
         result.unwrap_or_else(|text| {
@@ -220,8 +225,8 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let mut sources = ["none"; 2];
     let other_token = keep(outside(flag.filter(|_| !password_mode), "token", TOKEN_VARIABLE, &mut sources[0]));
     let other_password = keep(outside(flag.filter(|_| password_mode), "password", PASSWORD_VARIABLE, &mut sources[1]));
-    let own_token = keep(gateway.token.as_ref().map(|s| resolve("gateway.auth.token", s)).transpose());
-    let own_password = keep(gateway.password.as_ref().map(|s| resolve("gateway.auth.password", s)).transpose());
+    let own_token = keep(gateway.token.as_ref().map(|s| resolve("gateway.auth.token", s, care)).transpose());
+    let own_password = keep(gateway.password.as_ref().map(|s| resolve("gateway.auth.password", s, care)).transpose());
     let overrides = Overrides { auth, token: other_token.is_some(), password: other_password.is_some() };
     let mode = config::resolve_mode(&loaded.config, &overrides)
         .map_err(|finding| wrong.push(finding.to_string()))
@@ -253,7 +258,7 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let source = source(mode, gateway, sources);
     let password = own_password.or(other_password);
     for held in &loaded.config.secrets {
-        match resolve(&held.key, &held.secret).map(|secret| prefixed(&held.secret, secret)) {
+        match resolve(&held.key, &held.secret, care).map(|secret| prefixed(&held.secret, secret)) {
             Ok(Some(secret)) if std::str::from_utf8(secret.reveal()).is_ok_and(config::sample) => {
                 wrong.push(format!("{}: this is a sample value, not a secret; replace it by a random one", held.key));
             }
@@ -314,7 +319,7 @@ fn kept_token(globals: &Toolgate) -> Result<Option<Secret>, String> {
     if path.symlink_metadata().is_err() {
         return Ok(None);
     }
-    files::read_secret(&path, Care::Secret).map(Some).map_err(|fault| fault.to_string())
+    files::read_secret(&path, care(globals)).map(Some).map_err(|fault| fault.to_string())
 }
 
 impl Settled {

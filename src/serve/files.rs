@@ -77,6 +77,8 @@ impl std::fmt::Display for Fault {
 pub enum Care {
     /// Others may read it.
     Plain,
+    /// The same for a look at what another program reads: to root it may belong to anybody.
+    Looked,
     /// Nobody else may read it.
     Secret,
     /// As the service manager made it: a read-only directory of our own, whose modes are not ours to judge.
@@ -136,13 +138,14 @@ fn judge(path: &Path, file: &File, care: Care) -> Result<(), Fault> {
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
-    if meta.uid() != 0 && meta.uid() != own {
+    let foreign = |owner: u32| owner != 0 && owner != own && (own != 0 || care != Care::Looked);
+    if foreign(meta.uid()) {
         return Err(Fault::Stranger(at(), meta.uid()));
     }
     if mode & 0o022 != 0 {
         return Err(Fault::Writable(at(), mode));
     }
-    if care == Care::Secret && mode & 0o077 != 0 {
+    if care != Care::Plain && mode & 0o077 != 0 {
         return Err(Fault::Readable(at(), mode));
     }
     let directory = match path.parent() {
@@ -150,7 +153,7 @@ fn judge(path: &Path, file: &File, care: Care) -> Result<(), Fault> {
         _ => Path::new("."),
     };
     let meta = fs::metadata(directory).map_err(|error| Fault::Io(directory.to_owned(), error))?;
-    if meta.mode() & 0o022 != 0 || (meta.uid() != 0 && meta.uid() != own) {
+    if meta.mode() & 0o022 != 0 || foreign(meta.uid()) {
         return Err(Fault::DirectoryOpen(directory.to_owned()));
     }
     Ok(())
