@@ -16,7 +16,7 @@ use std::path::Path;
 
 use crate::config::{Bind, Config, Gateway};
 use crate::limits::PORT_DEFAULT;
-use crate::serve::files;
+use crate::serve::{files, log};
 use args::{Asked, Command, Toolgate};
 
 /// Exit codes. Source: contract cli.md; sysexits.h for 64, 69, 78.
@@ -77,9 +77,23 @@ fn push_cell(out: &mut String, cell: &str, width: usize) {
     }
 }
 
+/// `text` as it may stand on a terminal. What it escapes it escapes as JSON does, so that JSON means what it meant.
+fn tame(text: &str) -> String {
+    let mut tamed = String::with_capacity(text.len());
+    for char in text.chars() {
+        if log::controls(char) && !matches!(char, '\n' | '\t') {
+            // Writing to a String cannot fail.
+            _ = std::fmt::Write::write_fmt(&mut tamed, format_args!("\\u{:04x}", u32::from(char)));
+        } else {
+            tamed.push(char);
+        }
+    }
+    tamed
+}
+
 /// Writes a line to stderr.
 pub(crate) fn complain(text: &str) {
-    _ = writeln!(io::stderr().lock(), "toolgate: {text}");
+    _ = writeln!(io::stderr().lock(), "toolgate: {}", tame(text));
 }
 
 /// Writes findings to stderr and returns the exit code for a wrong configuration.
@@ -128,7 +142,7 @@ fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> 
 fn invoke(asked: &Toolgate, call: &args::Call) -> u8 {
     match send(asked, call) {
         Ok(said) => {
-            say(&format!("{}\n", said.text));
+            say(&(tame(&said.text) + "\n"));
             if said.good { exit::OK } else { exit::FAILED }
         }
         Err(fault) => fault.complain(),
@@ -143,7 +157,7 @@ fn status(asked: &Toolgate, status: &args::Status) -> u8 {
     };
     match send(asked, &call) {
         Ok(said) => {
-            say(&format!("{}\n", if status.json { said.details } else { said.text }));
+            say(&(tame(if status.json { &said.details } else { &said.text }) + "\n"));
             exit::OK
         }
         Err(fault) => {
