@@ -108,10 +108,15 @@ fn check(asked: &Toolgate) -> u8 {
     match load::settle(asked, &args::Run::default()) {
         Ok(settled) => {
             let source = settled.loaded.path.as_deref().map_or("built-in defaults".into(), Path::to_string_lossy);
-            for warning in settled.loaded.warnings.iter().chain(&load::lacks(&settled.loaded)) {
-                complain(&format!("warning: {warning}"));
+            let (source, lacks) = (source.into_owned(), load::lacks(&settled.loaded));
+            for warning in settled.loaded.warnings.iter().chain(&lacks) {
+                complain(&["warning: ", warning].concat());
             }
-            say(&format!("{source}: ok\n"));
+            let (gate, _) = start::stage(asked, settled.loaded.config);
+            for (source, entry) in gate.rules().policy.unknown_entries() {
+                complain(&["warning: ", &source, ": ", &entry, " matches no tool and no group"].concat());
+            }
+            say(&(source + ": ok\n"));
             exit::OK
         }
         Err(findings) => refuse(&findings),
