@@ -77,10 +77,10 @@ impl std::fmt::Display for Fault {
 pub enum Care {
     /// Others may read it.
     Plain,
-    /// The same for a look at what another program reads: to root it may belong to anybody.
-    Looked,
     /// Nobody else may read it.
     Secret,
+    /// The same for a look at what another program reads: to root it may belong to anybody.
+    Looked,
     /// As the service manager made it: a read-only directory of our own, whose modes are not ours to judge.
     Credential,
 }
@@ -92,6 +92,8 @@ pub struct Seen {
     pub mode: u32,
     /// The user it belongs to.
     pub owner: u32,
+    /// When it was changed, in seconds since 1970.
+    pub changed: i64,
 }
 
 impl Seen {
@@ -100,7 +102,7 @@ impl Seen {
     /// # Errors
     /// What the kernel said.
     pub fn at(path: &Path) -> io::Result<Seen> {
-        fs::metadata(path).map(|meta| Seen { mode: meta.mode() & 0o7777, owner: meta.uid() })
+        fs::metadata(path).map(|meta| Seen { mode: meta.mode() & 0o7777, owner: meta.uid(), changed: meta.mtime() })
     }
 }
 
