@@ -12,9 +12,10 @@ mod tools;
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Bind, Config, Gateway};
+use crate::gate::auth::Mode;
 use crate::limits::PORT_DEFAULT;
 use crate::serve::{files, log};
 use args::{Asked, Command, Toolgate};
@@ -137,7 +138,12 @@ fn own_url(config: Option<&Config>) -> String {
 
 /// Sends a call to the gateway that `--url` or the configuration names.
 fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> {
-    let url = call.url.clone().unwrap_or_else(|| own_url(load::load(asked).ok().map(|loaded| loaded.config).as_ref()));
+    let url = call.url.clone().unwrap_or_else(|| {
+        let loaded = load::load(asked).map_err(|_| {
+            complain("the configuration does not load, so the default port is asked; mend it, or name the gateway with --url");
+        });
+        own_url(loaded.ok().map(|loaded| loaded.config).as_ref())
+    });
     let place = call::place(&url, call.ws)?;
     let secret = load::client_secret(asked, call.token_file.as_deref()).map_err(call::Fault::Refused)?;
     let invoke = if place.socket { socket::invoke } else { call::invoke };
@@ -165,24 +171,46 @@ fn status(asked: &Toolgate, status: &args::Status) -> u8 {
             say(&(tame(if status.json { &said.details } else { &said.text }) + "\n"));
             exit::OK
         }
-        Err(fault) => {
-            fault.complain();
-            exit::UNREACHABLE
-        }
+        Err(fault) => match fault.complain() {
+            exit::USAGE => exit::USAGE,
+            _ => exit::UNREACHABLE,
+        },
     }
 }
 
+/// The file of the token in force; an error where another secret is, or none, so that nobody takes it for changed.
+fn token_file(asked: &Toolgate) -> Result<PathBuf, String> {
+    match load::settle(asked, &args::Run::default()) {
+        Ok(load::Settled { mode, source, .. })
+            if mode != Mode::Token || !matches!(source, "generated" | "none" | "service") =>
+        {
+            let fix = match mode {
+                Mode::Password | Mode::Token => "change it there, then restart the gateway",
+                Mode::None | Mode::TrustedProxy => "set gateway.auth.mode: \"token\" first",
+            };
+            let origin = doctor::origin(source, mode);
+            Err(["what is in force is no token of the gateway's own: ", mode.word(), origin, "; ", fix].concat())
+        }
+        // Where it cannot be told, a token that others can read among it, a new one does no harm.
+        _ => load::token_path(asked),
+    }
+}
+
+const NO_TOKEN: &str =
+    "no token yet: it is created when the gateway first starts; if it has, toolgate check says why it is not read";
+
 fn show_token(asked: &Toolgate, what: &str) -> u8 {
     let done = match what {
-        "path" => load::token_path(asked).map(|path| format!("{}\n", path.display())),
-        "rotate" => load::token_path(asked).and_then(|path| {
-            files::write_token(&path).map_err(|fault| fault.to_string())?;
-            complain("a new token comes into force when the gateway restarts, or reloads (SIGHUP) where it reads the file itself; every client needs it then");
-            Ok(format!("{}\n", path.display()))
+        "path" | "rotate" => token_file(asked).and_then(|path| {
+            if what == "rotate" {
+                files::write_token(&path).map_err(|fault| fault.to_string())?;
+                complain("a new token comes into force when the gateway restarts, or reloads (SIGHUP) where it reads the file itself; every client needs it then");
+            }
+            Ok(path.to_string_lossy().into_owned())
         }),
-        "show" => load::client_secret(asked, None).and_then(|secret| {
-            let secret = secret.ok_or("no token yet: it is created when the gateway first starts")?;
-            Ok(format!("{}\n", String::from_utf8_lossy(secret.reveal())))
+        "show" => load::client_secret(asked, None).and_then(|secret| match secret {
+            Some(secret) => Ok(String::from_utf8_lossy(secret.reveal()).into_owned()),
+            None => token_file(asked).and(Err(NO_TOKEN.into())),
         }),
         _ => {
             complain(&format!("token {what}: is not one of show, path, rotate"));
@@ -191,7 +219,7 @@ fn show_token(asked: &Toolgate, what: &str) -> u8 {
     };
     match done {
         Ok(text) => {
-            say(&text);
+            say(&(text + "\n"));
             exit::OK
         }
         Err(text) => {

@@ -19,6 +19,7 @@ use crate::limits::DOCTOR_PATIENCE;
 use crate::serve::files::Seen;
 use crate::serve::log;
 use crate::tool::{Host, outlook};
+pub(super) use device::origin;
 use network::Known;
 
 /// How bad a finding is.

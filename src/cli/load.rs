@@ -64,6 +64,12 @@ fn directory(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Whether anything has that name, a link that leads nowhere included.
+#[inline(never)]
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// Where the configuration file is: a named one must exist, the usual places need not. `None` when the built-in defaults
 /// hold. Source: contract cli.md, Files.
 pub fn place(globals: &Toolgate) -> Option<PathBuf> {
@@ -72,13 +78,9 @@ pub fn place(globals: &Toolgate) -> Option<PathBuf> {
     if let Some(path) = named {
         return Some(path);
     }
-    let home = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
-    let places = [Some(PathBuf::from("/etc")), home];
-    places
-        .into_iter()
-        .flatten()
-        .map(|place| place.join("toolgate/toolgate.json5"))
-        .find(|path| path.symlink_metadata().is_ok())
+    let home = || directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
+    let usual = |place: &Path| Some(place.join("toolgate/toolgate.json5")).filter(|path| there(path));
+    usual(Path::new("/etc")).or_else(|| usual(&home()?))
 }
 
 /// The directory for what the gateway keeps. Source: contract cli.md, Files.
@@ -87,11 +89,11 @@ pub fn place(globals: &Toolgate) -> Option<PathBuf> {
 /// When nothing says where it is.
 pub fn state_directory(flag: Option<&Path>) -> Result<PathBuf, String> {
     // systemd separates several with colons; the first is ours.
-    let service = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let service = || variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let home = || directory("XDG_STATE_HOME").or_else(|| directory("HOME").map(|home| home.join(".local/state")));
     flag.map(Path::to_owned)
         .or_else(|| directory("TOOLGATE_STATE_DIR"))
-        .or(service)
+        .or_else(service)
         .or_else(|| home().map(|home| home.join("toolgate")))
         .ok_or_else(|| "no state directory: set --state-dir, TOOLGATE_STATE_DIR or HOME".into())
 }
@@ -187,7 +189,7 @@ fn beside(globals: &Toolgate) -> Option<PathBuf> {
     if globals.state_dir.is_some() || directory("TOOLGATE_STATE_DIR").is_some() {
         return None;
     }
-    Some(place(globals)?.with_file_name("token")).filter(|path| path.symlink_metadata().is_ok())
+    Some(place(globals)?.with_file_name("token")).filter(|path| there(path))
 }
 
 /// The path of the token that a package or this gateway made.
@@ -316,7 +318,7 @@ pub fn private(globals: &Toolgate, flags: &Run, config: &Config) -> Vec<PathBuf>
 /// The generated token, where one was generated.
 fn kept_token(globals: &Toolgate) -> Result<Option<Secret>, String> {
     let path = token_path(globals)?;
-    if path.symlink_metadata().is_err() {
+    if !there(&path) {
         return Ok(None);
     }
     files::read_secret(&path, care(globals)).map(Some).map_err(|fault| fault.to_string())
@@ -369,6 +371,6 @@ pub fn client_secret(globals: &Toolgate, flag: Option<&Path>) -> Result<Option<S
             Mode::Token => settled.token,
         }),
         // A client may run where the gateway's own files cannot be read.
-        Err(_) => Ok(None),
+        Err(_) => Ok(kept_token(globals).unwrap_or(None)),
     }
 }

@@ -19,7 +19,7 @@ use crate::serve::listen;
 use crate::tool::{self, Host, Now, Tier};
 
 /// Where the secret comes from, in words.
-fn origin(source: &str, mode: Mode) -> &'static str {
+pub fn origin(source: &str, mode: Mode) -> &'static str {
     match source {
         "configuration" => ", in the configuration",
         "credential" => ", the service's credential",
