@@ -12,11 +12,12 @@ mod tools;
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Bind, Config, Gateway};
+use crate::gate::auth::Mode;
 use crate::limits::PORT_DEFAULT;
-use crate::serve::files;
+use crate::serve::{files, log};
 use args::{Asked, Command, Toolgate};
 
 /// Exit codes. Source: contract cli.md; sysexits.h for 64, 69, 78.
@@ -77,9 +78,23 @@ fn push_cell(out: &mut String, cell: &str, width: usize) {
     }
 }
 
+/// `text` as it may stand on a terminal. What it escapes it escapes as JSON does, so that JSON means what it meant.
+fn tame(text: &str) -> String {
+    let mut tamed = String::with_capacity(text.len());
+    for char in text.chars() {
+        if log::controls(char) && !matches!(char, '\n' | '\t') {
+            // Writing to a String cannot fail.
+            _ = std::fmt::Write::write_fmt(&mut tamed, format_args!("\\u{:04x}", u32::from(char)));
+        } else {
+            tamed.push(char);
+        }
+    }
+    tamed
+}
+
 /// Writes a line to stderr.
 pub(crate) fn complain(text: &str) {
-    _ = writeln!(io::stderr().lock(), "toolgate: {text}");
+    _ = writeln!(io::stderr().lock(), "toolgate: {}", tame(text));
 }
 
 /// Writes findings to stderr and returns the exit code for a wrong configuration.
@@ -94,10 +109,15 @@ fn check(asked: &Toolgate) -> u8 {
     match load::settle(asked, &args::Run::default()) {
         Ok(settled) => {
             let source = settled.loaded.path.as_deref().map_or("built-in defaults".into(), Path::to_string_lossy);
-            for warning in settled.loaded.warnings.iter().chain(&load::lacks(&settled.loaded)) {
-                complain(&format!("warning: {warning}"));
+            let (source, lacks) = (source.into_owned(), load::lacks(&settled.loaded));
+            for warning in settled.loaded.warnings.iter().chain(&lacks) {
+                complain(&["warning: ", warning].concat());
             }
-            say(&format!("{source}: ok\n"));
+            let (gate, _) = start::stage(asked, settled.loaded.config);
+            for (source, entry) in gate.rules().policy.unknown_entries() {
+                complain(&["warning: ", &source, ": ", &entry, " matches no tool and no group"].concat());
+            }
+            say(&(source + ": ok\n"));
             exit::OK
         }
         Err(findings) => refuse(&findings),
@@ -118,7 +138,12 @@ fn own_url(config: Option<&Config>) -> String {
 
 /// Sends a call to the gateway that `--url` or the configuration names.
 fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> {
-    let url = call.url.clone().unwrap_or_else(|| own_url(load::load(asked).ok().map(|loaded| loaded.config).as_ref()));
+    let url = call.url.clone().unwrap_or_else(|| {
+        let loaded = load::load(asked).map_err(|_| {
+            complain("the configuration does not load, so the default port is asked; mend it, or name the gateway with --url");
+        });
+        own_url(loaded.ok().map(|loaded| loaded.config).as_ref())
+    });
     let place = call::place(&url, call.ws)?;
     let secret = load::client_secret(asked, call.token_file.as_deref()).map_err(call::Fault::Refused)?;
     let invoke = if place.socket { socket::invoke } else { call::invoke };
@@ -128,7 +153,7 @@ fn send(asked: &Toolgate, call: &args::Call) -> Result<call::Said, call::Fault> 
 fn invoke(asked: &Toolgate, call: &args::Call) -> u8 {
     match send(asked, call) {
         Ok(said) => {
-            say(&format!("{}\n", said.text));
+            say(&(tame(&said.text) + "\n"));
             if said.good { exit::OK } else { exit::FAILED }
         }
         Err(fault) => fault.complain(),
@@ -143,27 +168,49 @@ fn status(asked: &Toolgate, status: &args::Status) -> u8 {
     };
     match send(asked, &call) {
         Ok(said) => {
-            say(&format!("{}\n", if status.json { said.details } else { said.text }));
+            say(&(tame(if status.json { &said.details } else { &said.text }) + "\n"));
             exit::OK
         }
-        Err(fault) => {
-            fault.complain();
-            exit::UNREACHABLE
-        }
+        Err(fault) => match fault.complain() {
+            exit::USAGE => exit::USAGE,
+            _ => exit::UNREACHABLE,
+        },
     }
 }
 
+/// The file of the token in force; an error where another secret is, or none, so that nobody takes it for changed.
+fn token_file(asked: &Toolgate) -> Result<PathBuf, String> {
+    match load::settle(asked, &args::Run::default()) {
+        Ok(load::Settled { mode, source, .. })
+            if mode != Mode::Token || !matches!(source, "generated" | "none" | "service") =>
+        {
+            let fix = match mode {
+                Mode::Password | Mode::Token => "change it there, then restart the gateway",
+                Mode::None | Mode::TrustedProxy => "set gateway.auth.mode: \"token\" first",
+            };
+            let origin = doctor::origin(source, mode);
+            Err(["what is in force is no token of the gateway's own: ", mode.word(), origin, "; ", fix].concat())
+        }
+        // Where it cannot be told, a token that others can read among it, a new one does no harm.
+        _ => load::token_path(asked),
+    }
+}
+
+const NO_TOKEN: &str =
+    "no token yet: it is created when the gateway first starts; if it has, toolgate check says why it is not read";
+
 fn show_token(asked: &Toolgate, what: &str) -> u8 {
     let done = match what {
-        "path" => load::token_path(asked).map(|path| format!("{}\n", path.display())),
-        "rotate" => load::token_path(asked).and_then(|path| {
-            files::write_token(&path).map_err(|fault| fault.to_string())?;
-            complain("a new token comes into force when the gateway restarts, or reloads (SIGHUP) where it reads the file itself; every client needs it then");
-            Ok(format!("{}\n", path.display()))
+        "path" | "rotate" => token_file(asked).and_then(|path| {
+            if what == "rotate" {
+                files::write_token(&path).map_err(|fault| fault.to_string())?;
+                complain("a new token comes into force when the gateway restarts, or reloads (SIGHUP) where it reads the file itself; every client needs it then");
+            }
+            Ok(path.to_string_lossy().into_owned())
         }),
-        "show" => load::client_secret(asked, None).and_then(|secret| {
-            let secret = secret.ok_or("no token yet: it is created when the gateway first starts")?;
-            Ok(format!("{}\n", String::from_utf8_lossy(secret.reveal())))
+        "show" => load::client_secret(asked, None).and_then(|secret| match secret {
+            Some(secret) => Ok(String::from_utf8_lossy(secret.reveal()).into_owned()),
+            None => token_file(asked).and(Err(NO_TOKEN.into())),
         }),
         _ => {
             complain(&format!("token {what}: is not one of show, path, rotate"));
@@ -172,7 +219,7 @@ fn show_token(asked: &Toolgate, what: &str) -> u8 {
     };
     match done {
         Ok(text) => {
-            say(&text);
+            say(&(text + "\n"));
             exit::OK
         }
         Err(text) => {

@@ -329,6 +329,8 @@ pub const CLIENT_CONNECT_SECS: Duration = Duration::from_secs(10);
 pub const CLIENT_SECS: Duration = Duration::from_secs(60);
 /// The longest silence of a gateway that `toolgate doctor` bears; then it says so.
 pub const DOCTOR_PATIENCE: Duration = Duration::from_millis(400);
+/// How much older than its file what the gateway read may be before `toolgate doctor` warns; clocks and file systems round.
+pub const CONFIG_SLACK_SECS: u64 = 2;
 /// A secret of fewer bytes can be guessed: `toolgate doctor` warns.
 pub const SECRET_BYTES_SHORT: usize = 16;
 /// A device with less memory than this, in kibibytes as the kernel counts: `toolgate doctor` names the bounds to lower.

@@ -46,15 +46,24 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What is wrong.
+    pub fn text(&self) -> &str {
+        let (Fault::Foreign(text)
+        | Fault::Refused(text)
+        | Fault::Silent(text)
+        | Fault::Unreachable(text)
+        | Fault::Usage(text)) = self;
+        text
+    }
+
     /// Says what is wrong and returns the exit code.
     pub fn complain(self) -> u8 {
-        let (text, code) = match self {
-            Fault::Foreign(text) | Fault::Refused(text) => (text, exit::FAILED),
-            Fault::Silent(text) | Fault::Unreachable(text) => (text, exit::UNREACHABLE),
-            Fault::Usage(text) => (text, exit::USAGE),
-        };
-        super::complain(&text);
-        code
+        super::complain(self.text());
+        match self {
+            Fault::Foreign(_) | Fault::Refused(_) => exit::FAILED,
+            Fault::Silent(_) | Fault::Unreachable(_) => exit::UNREACHABLE,
+            Fault::Usage(_) => exit::USAGE,
+        }
     }
 }
 
@@ -172,11 +181,25 @@ pub fn invoke(call: &Call, place: &Place, secret: Option<&Secret>) -> Result<Sai
     }
     request.extend_from_slice(b"\r\n");
     request.extend_from_slice(body.as_bytes());
-    let answer = exchange(place, &request);
+    let answer = dial(place).and_then(|stream| exchange(stream, place, &request));
     request.fill(0);
     std::hint::black_box(&request);
     let (status, content) = read_answer(&answer?)?;
     said(status, &content)
+}
+
+/// Asks whether it is a gateway that has taken this connection. What says so may be given a secret.
+///
+/// # Errors
+/// Why it is none, or does not say so.
+pub(super) fn lives(stream: TcpStream, place: &Place) -> Result<(), Fault> {
+    let request = ["GET /healthz HTTP/1.1\r\nHost: ", &place.authority, "\r\nConnection: close\r\n\r\n"].concat();
+    let (status, content) = read_answer(&exchange(stream, place, request.as_bytes())?)?;
+    if content.ends_with(b"\"status\":\"live\"}") {
+        return Ok(());
+    }
+    // One that has no place for us says so as it says everything.
+    said(status, &content).and(Err(strange()))
 }
 
 /// A connection that is lost, or never was.
@@ -197,9 +220,10 @@ pub(super) fn strange() -> Fault {
 pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
     let authority = &place.authority;
     let mut last = Fault::Unreachable([authority, ": no address"].concat());
-    let (addresses, port) = addresses(authority)?;
+    let patience = CLIENT_CONNECT_SECS.min(place.patience);
+    let (addresses, port) = addresses(authority, patience)?;
     for address in addresses {
-        match TcpStream::connect_timeout(&SocketAddr::new(address, port), CLIENT_CONNECT_SECS.min(place.patience)) {
+        match TcpStream::connect_timeout(&SocketAddr::new(address, port), patience) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = lost(authority, &error),
         }
@@ -208,13 +232,13 @@ pub(super) fn dial(place: &Place) -> Result<TcpStream, Fault> {
 }
 
 /// The addresses and the port that an authority stands for. A name is looked up as the tools do it.
-fn addresses(authority: &str) -> Result<(Vec<IpAddr>, u16), Fault> {
+fn addresses(authority: &str, patience: Duration) -> Result<(Vec<IpAddr>, u16), Fault> {
     let (name, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
     // [`place`] has seen to it that there is one.
     let port = port.parse().unwrap_or(crate::limits::PORT_DEFAULT);
     let found = match name.trim_matches(['[', ']']).parse() {
         Ok(address) => Ok(vec![address]),
-        Err(_) => tool::look_up(&Root::new(PathBuf::from("/")), name, CLIENT_CONNECT_SECS),
+        Err(_) => tool::look_up(&Root::new(PathBuf::from("/")), name, patience),
     };
     match found {
         Ok(found) => Ok((found, port)),
@@ -222,9 +246,8 @@ fn addresses(authority: &str) -> Result<(Vec<IpAddr>, u16), Fault> {
     }
 }
 
-fn exchange(place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
+fn exchange(mut stream: TcpStream, place: &Place, request: &[u8]) -> Result<Vec<u8>, Fault> {
     let lost = |error| lost(&place.authority, &error);
-    let mut stream = dial(place)?;
     stream.set_read_timeout(Some(place.patience)).map_err(lost)?;
     stream.set_write_timeout(Some(place.patience)).map_err(lost)?;
     stream.write_all(request).map_err(lost)?;
@@ -330,7 +353,7 @@ mod tests {
     #[test]
     fn hosts_have_addresses() {
         let check = |authority: &str, expected: &[&str]| {
-            let (found, port) = addresses(authority).unwrap_or((Vec::new(), 5));
+            let (found, port) = addresses(authority, CLIENT_SECS).unwrap_or((Vec::new(), 5));
             assert_eq!(port, 5);
             assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{authority}");
         };

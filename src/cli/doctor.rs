@@ -10,14 +10,17 @@ use std::path::{Path, PathBuf};
 
 use super::args::{self, Run, Toolgate};
 use super::call::{self, Place};
-use super::load::{self, Findings, Loaded};
+use super::load::{self, Findings, Loaded, Settled};
 use super::{exit, own_url, push_cell, say};
 use crate::api::socket::json::Json;
 use crate::config::Bind;
+use crate::gate::auth::Mode;
 use crate::limits::DOCTOR_PATIENCE;
 use crate::serve::files::Seen;
 use crate::serve::log;
 use crate::tool::{Host, outlook};
+pub(super) use device::origin;
+use network::Known;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,10 +100,22 @@ impl Chart {
         self.find(Level::Warning, about, message, parts, fix);
     }
 
-    /// A sentence of ours names the fix behind its last semicolon.
+    /// A sentence of ours names the fix behind its last semicolon, unless that stands within quotes.
     fn told(&mut self, level: Level, about: &'static str, text: &str, otherwise: &str) {
-        let (message, fix) = text.rsplit_once("; ").unwrap_or((text, otherwise));
+        let cut = text.rsplit_once("; ").filter(|(_, fix)| fix.bytes().filter(|byte| *byte == b'"').count() % 2 == 0);
+        let (message, fix) = cut.unwrap_or((text, otherwise));
         self.find(level, about, "%", &[message, fix], "%");
+    }
+
+    /// A gateway runs, so what it reads with other eyes or another environment than ours does not keep it from starting.
+    fn soften(&mut self) {
+        for entry in &mut self.entries {
+            if entry.about == "config"
+                && ["belongs to user", "is not set"].iter().any(|words| says(&entry.message, words))
+            {
+                entry.level = entry.level.min(Level::Warning);
+            }
+        }
     }
 
     /// The worst that is said of a part, or of all.
@@ -174,7 +189,14 @@ pub fn doctor(asked: &Toolgate, flags: &args::Doctor) -> u8 {
         Err(fault) => return fault.complain(),
     };
     let host = Host::new(asked.sysroot.clone().unwrap_or_else(|| PathBuf::from("/")), &[]);
-    let details = network::gateway(&mut chart, asked, flags, &place);
+    let known = match &settled {
+        _ if loaded.is_none() => Known::Nothing,
+        Some(Settled { mode: Mode::TrustedProxy, .. }) => Known::Proxied,
+        _ => Known::Settled,
+    };
+    let (there, details) = network::gateway(&mut chart, asked, flags, &place, known);
+    // What another place tells says nothing of ours.
+    let rehearsed = settled.as_ref().filter(|_| !there && flags.url.is_none());
     match loaded {
         Some(loaded) => {
             let gateway = &loaded.config.gateway;
@@ -182,6 +204,9 @@ pub fn doctor(asked: &Toolgate, flags: &args::Doctor) -> u8 {
             let seen = outlook::look(&host);
             let bind = settled.as_ref().map_or(gateway.bind, |settled| settled.bind);
             network::listeners(&mut chart, &seen, &loaded.config, bind, details.as_deref());
+            if let Some(settled) = rehearsed {
+                network::rehearse(&mut chart, settled);
+            }
             network::tailscale(&mut chart, &seen, &loaded.config, bind == Bind::Tailnet);
             match &settled {
                 Some(settled) => device::secret(&mut chart, asked, &run, settled),
@@ -197,7 +222,7 @@ pub fn doctor(asked: &Toolgate, flags: &args::Doctor) -> u8 {
             }
         }
     }
-    device::state(&mut chart, asked);
+    device::state(&mut chart, asked, rehearsed.is_some_and(|s| s.mode == Mode::Token && s.token.is_none()));
     device::clock(&mut chart, &host);
     let good = chart.worst(None) < Level::Critical;
     say(&if flags.json { chart.json() } else { chart.card() });
@@ -219,6 +244,13 @@ fn described(path: &Path, json: &mut Json) -> String {
 
 const ELSEWHERE: &str =
     "look as the gateway's user or as root: sudo -u toolgate toolgate doctor, or sudo toolgate doctor";
+
+const DENIED: &str = "Permission denied";
+
+#[inline(never)]
+fn says(text: &str, words: &str) -> bool {
+    text.contains(words)
+}
 
 /// The configuration file, and all that `check` says.
 #[inline(never)]
@@ -242,15 +274,13 @@ fn config(chart: &mut Chart, asked: &Toolgate) -> Option<Loaded> {
         }
         Err(findings) => findings,
     };
-    let denied = path.as_ref().is_some_and(|path| {
-        std::fs::File::open(path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-    });
     for text in findings.iter().filter(|text| !text.ends_with(':')) {
         let (level, text) = match text.strip_prefix("warning: ") {
             Some(text) => (Level::Warning, text),
             None => (Level::Critical, text.as_str()),
         };
-        let otherwise = if denied { ELSEWHERE } else { "edit the file; toolgate check says whether it is good" };
+        let otherwise =
+            if says(text, DENIED) { ELSEWHERE } else { "edit the file; toolgate check says whether it is good" };
         chart.told(level, ABOUT, text, otherwise);
     }
     None
@@ -259,8 +289,13 @@ fn config(chart: &mut Chart, asked: &Toolgate) -> Option<Loaded> {
 /// What keeps the gateway from starting though the file can be read: nearly always a secret.
 fn unsettled(chart: &mut Chart, findings: &Findings) {
     for text in findings {
-        let otherwise = if text.contains("Permission denied") { ELSEWHERE } else { "toolgate check says it too" };
-        chart.told(Level::Critical, "config", text, otherwise);
+        let (level, otherwise) = match () {
+            // The gateway may be somebody who can read it, or be given it by the service manager.
+            () if says(text, DENIED) => (Level::Warning, ELSEWHERE),
+            () if text.starts_with("--token-file") => (Level::Critical, "name a file that holds the secret"),
+            () => (Level::Critical, "toolgate check says it too"),
+        };
+        chart.told(level, "config", text, otherwise);
     }
 }
 

@@ -100,7 +100,9 @@ fn text(explained: &Explained<'_>, session: &Session, steps: &[Trace], may_call:
     }
     match steps.iter().find(|trace| trace.verdict == Verdict::Deny) {
         Some(trace) => {
-            let fix = advice(explained.tool, trace, absent);
+            // A list that holds it helps nobody where it does not exist.
+            let gone = steps.last().filter(|last| last.verdict == Verdict::Deny);
+            let fix = advice(explained.tool, gone.unwrap_or(trace), absent);
             let others: Vec<&str> =
                 steps.iter().filter(|trace| trace.verdict == Verdict::Deny).skip(1).map(|t| t.step.name()).collect();
             let also =

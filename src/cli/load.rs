@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::args::{Run, Toolgate};
+use super::args::{Command, Run, Toolgate};
 use crate::config::{self, Bind, Config, Gateway, Level, Overrides, SecretRef};
 use crate::gate::auth::Mode;
 use crate::gate::secret::Secret;
@@ -64,6 +64,12 @@ fn directory(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Whether anything has that name, a link that leads nowhere included.
+#[inline(never)]
+fn there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// Where the configuration file is: a named one must exist, the usual places need not. `None` when the built-in defaults
 /// hold. Source: contract cli.md, Files.
 pub fn place(globals: &Toolgate) -> Option<PathBuf> {
@@ -72,13 +78,9 @@ pub fn place(globals: &Toolgate) -> Option<PathBuf> {
     if let Some(path) = named {
         return Some(path);
     }
-    let home = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
-    let places = [Some(PathBuf::from("/etc")), home];
-    places
-        .into_iter()
-        .flatten()
-        .map(|place| place.join("toolgate/toolgate.json5"))
-        .find(|path| path.symlink_metadata().is_ok())
+    let home = || directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
+    let usual = |place: &Path| Some(place.join("toolgate/toolgate.json5")).filter(|path| there(path));
+    usual(Path::new("/etc")).or_else(|| usual(&home()?))
 }
 
 /// The directory for what the gateway keeps. Source: contract cli.md, Files.
@@ -87,11 +89,11 @@ pub fn place(globals: &Toolgate) -> Option<PathBuf> {
 /// When nothing says where it is.
 pub fn state_directory(flag: Option<&Path>) -> Result<PathBuf, String> {
     // systemd separates several with colons; the first is ours.
-    let service = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let service = || variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let home = || directory("XDG_STATE_HOME").or_else(|| directory("HOME").map(|home| home.join(".local/state")));
     flag.map(Path::to_owned)
         .or_else(|| directory("TOOLGATE_STATE_DIR"))
-        .or(service)
+        .or_else(service)
         .or_else(|| home().map(|home| home.join("toolgate")))
         .ok_or_else(|| "no state directory: set --state-dir, TOOLGATE_STATE_DIR or HOME".into())
 }
@@ -131,14 +133,19 @@ pub fn load(globals: &Toolgate) -> Result<Loaded, Findings> {
     Ok(Loaded { config: outcome.config, path: Some(path), warnings: findings })
 }
 
+/// Whose files are good: those of this process for the gateway, those of its service's user for commands of root.
+fn care(globals: &Toolgate) -> Care {
+    if matches!(globals.command, Command::Run(_)) { Care::Secret } else { Care::Looked }
+}
+
 /// Resolves a secret that the configuration refers to.
-fn resolve(key: &str, secret: &SecretRef) -> Result<Secret, String> {
+fn resolve(key: &str, secret: &SecretRef, care: Care) -> Result<Secret, String> {
     match secret {
         SecretRef::Env { name, .. } => variable(name)
             .and_then(|text| Secret::new(&text))
             .ok_or_else(|| format!("{key}: the environment variable {name} is not set")),
         SecretRef::File { path, .. } => {
-            files::read_secret(Path::new(path), Care::Secret).map_err(|fault| format!("{key}: {fault}"))
+            files::read_secret(Path::new(path), care).map_err(|fault| format!("{key}: {fault}"))
         }
         SecretRef::Text(secret) => Ok(secret.clone()),
     }
@@ -182,7 +189,7 @@ fn beside(globals: &Toolgate) -> Option<PathBuf> {
     if globals.state_dir.is_some() || directory("TOOLGATE_STATE_DIR").is_some() {
         return None;
     }
-    Some(place(globals)?.with_file_name("token")).filter(|path| path.symlink_metadata().is_ok())
+    Some(place(globals)?.with_file_name("token")).filter(|path| there(path))
 }
 
 /// The path of the token that a package or this gateway made.
@@ -202,7 +209,7 @@ pub fn token_path(globals: &Toolgate) -> Result<PathBuf, String> {
 /// Every reason why the gateway must not start.
 pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let loaded = load(globals)?;
-    let gateway = &loaded.config.gateway;
+    let (gateway, care) = (&loaded.config.gateway, care(globals));
     let mut wrong = Findings::new();
     let mut keep = |result: Result<Option<Secret>, String>| {
         result.unwrap_or_else(|text| {
@@ -220,8 +227,8 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let mut sources = ["none"; 2];
     let other_token = keep(outside(flag.filter(|_| !password_mode), "token", TOKEN_VARIABLE, &mut sources[0]));
     let other_password = keep(outside(flag.filter(|_| password_mode), "password", PASSWORD_VARIABLE, &mut sources[1]));
-    let own_token = keep(gateway.token.as_ref().map(|s| resolve("gateway.auth.token", s)).transpose());
-    let own_password = keep(gateway.password.as_ref().map(|s| resolve("gateway.auth.password", s)).transpose());
+    let own_token = keep(gateway.token.as_ref().map(|s| resolve("gateway.auth.token", s, care)).transpose());
+    let own_password = keep(gateway.password.as_ref().map(|s| resolve("gateway.auth.password", s, care)).transpose());
     let overrides = Overrides { auth, token: other_token.is_some(), password: other_password.is_some() };
     let mode = config::resolve_mode(&loaded.config, &overrides)
         .map_err(|finding| wrong.push(finding.to_string()))
@@ -253,7 +260,7 @@ pub fn settle(globals: &Toolgate, flags: &Run) -> Result<Settled, Findings> {
     let source = source(mode, gateway, sources);
     let password = own_password.or(other_password);
     for held in &loaded.config.secrets {
-        match resolve(&held.key, &held.secret).map(|secret| prefixed(&held.secret, secret)) {
+        match resolve(&held.key, &held.secret, care).map(|secret| prefixed(&held.secret, secret)) {
             Ok(Some(secret)) if std::str::from_utf8(secret.reveal()).is_ok_and(config::sample) => {
                 wrong.push(format!("{}: this is a sample value, not a secret; replace it by a random one", held.key));
             }
@@ -311,10 +318,10 @@ pub fn private(globals: &Toolgate, flags: &Run, config: &Config) -> Vec<PathBuf>
 /// The generated token, where one was generated.
 fn kept_token(globals: &Toolgate) -> Result<Option<Secret>, String> {
     let path = token_path(globals)?;
-    if path.symlink_metadata().is_err() {
+    if !there(&path) {
         return Ok(None);
     }
-    files::read_secret(&path, Care::Secret).map(Some).map_err(|fault| fault.to_string())
+    files::read_secret(&path, care(globals)).map(Some).map_err(|fault| fault.to_string())
 }
 
 impl Settled {
@@ -364,6 +371,6 @@ pub fn client_secret(globals: &Toolgate, flag: Option<&Path>) -> Result<Option<S
             Mode::Token => settled.token,
         }),
         // A client may run where the gateway's own files cannot be read.
-        Err(_) => Ok(None),
+        Err(_) => Ok(kept_token(globals).unwrap_or(None)),
     }
 }

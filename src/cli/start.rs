@@ -67,6 +67,11 @@ pub fn run(asked: &'static Toolgate, flags: &'static Run) -> u8 {
     let regime = standing.regime(settled, Vec::new());
     let host = host(asked, &regime.rules.policy);
     let gateway = Gateway::new(regime, host, hands(standing));
+    let fit = listen::fit_to_descriptors(crowd.most);
+    if fit < crowd.most {
+        let most = crowd.most;
+        gateway.audit().say(log::Level::Warn, format_args!("connections_fit count={fit} of={most} fix=LimitNOFILE"));
+    }
     let ready = move || {
         for place in &places {
             log::info!("listen address={place}");

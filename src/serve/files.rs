@@ -79,6 +79,8 @@ pub enum Care {
     Plain,
     /// Nobody else may read it.
     Secret,
+    /// The same for a look at what another program reads: to root it may belong to anybody.
+    Looked,
     /// As the service manager made it: a read-only directory of our own, whose modes are not ours to judge.
     Credential,
 }
@@ -90,6 +92,8 @@ pub struct Seen {
     pub mode: u32,
     /// The user it belongs to.
     pub owner: u32,
+    /// When it was changed, in seconds since 1970.
+    pub changed: i64,
 }
 
 impl Seen {
@@ -98,7 +102,7 @@ impl Seen {
     /// # Errors
     /// What the kernel said.
     pub fn at(path: &Path) -> io::Result<Seen> {
-        fs::metadata(path).map(|meta| Seen { mode: meta.mode() & 0o7777, owner: meta.uid() })
+        fs::metadata(path).map(|meta| Seen { mode: meta.mode() & 0o7777, owner: meta.uid(), changed: meta.mtime() })
     }
 }
 
@@ -136,13 +140,14 @@ fn judge(path: &Path, file: &File, care: Care) -> Result<(), Fault> {
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
-    if meta.uid() != 0 && meta.uid() != own {
+    let foreign = |owner: u32| owner != 0 && owner != own && (own != 0 || care != Care::Looked);
+    if foreign(meta.uid()) {
         return Err(Fault::Stranger(at(), meta.uid()));
     }
     if mode & 0o022 != 0 {
         return Err(Fault::Writable(at(), mode));
     }
-    if care == Care::Secret && mode & 0o077 != 0 {
+    if care != Care::Plain && mode & 0o077 != 0 {
         return Err(Fault::Readable(at(), mode));
     }
     let directory = match path.parent() {
@@ -150,7 +155,7 @@ fn judge(path: &Path, file: &File, care: Care) -> Result<(), Fault> {
         _ => Path::new("."),
     };
     let meta = fs::metadata(directory).map_err(|error| Fault::Io(directory.to_owned(), error))?;
-    if meta.mode() & 0o022 != 0 || (meta.uid() != 0 && meta.uid() != own) {
+    if meta.mode() & 0o022 != 0 || foreign(meta.uid()) {
         return Err(Fault::DirectoryOpen(directory.to_owned()));
     }
     Ok(())

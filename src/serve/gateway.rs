@@ -59,6 +59,8 @@ pub struct Gateway {
     pub(super) audit: Audit,
     reload: Box<dyn Fn() -> Result<Regime, Vec<String>>>,
     last_reload: RefCell<Option<Last>>,
+    /// When what is in force was read.
+    read: Cell<Instant>,
     /// Those that the configuration names; [`Gateway::listening`] has all.
     pub(super) addresses: RefCell<Vec<SocketAddr>>,
     pub(super) moves: (Sender<Move>, Receiver<Move>),
@@ -108,6 +110,7 @@ impl Gateway {
                 audit: Audit::default(),
                 reload,
                 last_reload: RefCell::default(),
+                read: Cell::new(Instant::now()),
                 addresses: RefCell::new(addresses),
                 moves: channel::unbounded(),
                 tailnet: Tailnet::new(regime.tailnet, regime.tailnet_port),
@@ -134,6 +137,7 @@ impl Gateway {
             Ok(regime) => {
                 let held = regime.held.clone();
                 self.put(regime);
+                self.read.set(began);
                 let micros = began.elapsed().as_micros();
                 self.audit.say(Level::Info, format_args!("reload by={by} us={micros}"));
                 if !held.is_empty() {
@@ -196,6 +200,8 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION"),
             user: rustix::process::geteuid().as_raw(),
             uptime_s: self.started.elapsed().as_secs(),
+            config: self.places.config.clone(),
+            config_age_s: self.read.get().elapsed().as_secs(),
             resident_kb,
             resident_peak_kb,
             listeners: self.places(),

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockop
 use smol::LocalExecutor;
 
 use super::Job;
+use super::files::Seen;
 use super::http::{self, Service, Shared};
 use super::reactor::{Reactor, Watched};
 use crate::api::Fault;
@@ -176,6 +177,25 @@ pub fn open(bind: Bind, port: u16) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
+/// Whether the directory of the socket at `path` is there and closed to everybody else. `looks` says that it need not be ours.
+///
+/// # Errors
+/// One sentence that names the fix.
+pub fn closed(path: &Path, looks: bool) -> Result<(), String> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let shown = directory.display();
+    let seen = Seen::at(directory).map_err(|error| {
+        format!("{shown}: {error}; make this directory, with mode 0700, for the user running toolgate")
+    })?;
+    let own = [rustix::process::geteuid().as_raw(), 0].contains(&seen.owner);
+    if seen.mode & 0o077 != 0 || !(own || looks) {
+        return Err(format!(
+            "{shown}: others can reach what is in it and pretend to be Tailscale Serve; chmod 700 {shown}"
+        ));
+    }
+    Ok(())
+}
+
 /// Opens the Unix socket that Tailscale Serve comes to. What comes in there may claim to be anybody, so its directory must be
 /// closed to everybody else; tailscaled, being root, connects all the same. A socket that a gateway left behind is removed.
 ///
@@ -184,18 +204,8 @@ pub fn open(bind: Bind, port: u16) -> Result<Vec<Listener>, String> {
 ///
 /// Source: edge.md §0 item 4, §4 shape B.
 pub fn open_serve(path: &Path) -> Result<Listener, String> {
+    closed(path, false)?;
     let shown = path.display();
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let meta = std::fs::metadata(directory).map_err(|error| {
-        format!("{}: {error}; make this directory, with mode 0700, for the user running toolgate", directory.display())
-    })?;
-    let own = rustix::process::geteuid().as_raw();
-    if meta.mode() & 0o077 != 0 || (meta.uid() != own && meta.uid() != 0) {
-        let directory = directory.display();
-        return Err(format!(
-            "{directory}: others can reach what is in it and pretend to be Tailscale Serve; chmod 700 {directory}"
-        ));
-    }
     let failed = |error: io::Error| format!("{shown}: {error}: the socket cannot be listened on");
     let address = SocketAddrUnix::new(path).map_err(|error| failed(error.into()))?;
     let make = || {

@@ -53,11 +53,15 @@ impl Display for Named<'_> {
     }
 }
 
-/// Writes `char`, escaped when it controls anything: C0, DEL, C1, line and paragraph separators, bidirectional marks.
+/// Whether `char` controls anything: C0, DEL, C1, line and paragraph separators, bidirectional marks.
+pub fn controls(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Writes `char`, escaped when it controls anything.
 fn escape(out: &mut impl fmt::Write, char: char) -> fmt::Result {
-    let controls = char.is_control()
-        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    if controls { write!(out, "\\u{{{:x}}}", u32::from(char)) } else { out.write_char(char) }
+    if controls(char) { write!(out, "\\u{{{:x}}}", u32::from(char)) } else { out.write_char(char) }
 }
 
 /// syslog priorities. Source: sd-daemon(3).

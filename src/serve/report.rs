@@ -17,6 +17,10 @@ pub(super) struct Report {
     /// Whom it runs as.
     pub user: u32,
     pub uptime_s: u64,
+    /// The configuration that it read; `None` where there was none.
+    pub config: Option<String>,
+    /// Seconds since what is in force was read.
+    pub config_age_s: u64,
     pub resident_kb: Option<u64>,
     pub resident_peak_kb: Option<u64>,
     pub listeners: Vec<String>,
@@ -155,6 +159,7 @@ impl Report {
     pub(super) fn json(&self) -> String {
         let mut json = Json::object();
         json.string("version", self.version).count("user", self.user.into()).count("uptime_s", self.uptime_s);
+        json.maybe("config", self.config.as_deref()).count("config_age_s", self.config_age_s);
         json.maybe_count("resident_kb", self.resident_kb).maybe_count("resident_peak_kb", self.resident_peak_kb);
         json.texts("listeners", self.listeners.iter().map(String::as_str));
         self.tailnet.json(&mut json);
@@ -248,6 +253,8 @@ mod tests {
             version: "1",
             user: 7,
             uptime_s: 90_061,
+            config: Some("/etc/x".into()),
+            config_age_s: 9,
             resident_kb: Some(5),
             resident_peak_kb: Some(7),
             listeners: vec!["127.0.0.1:1".into()],
@@ -275,7 +282,8 @@ mod tests {
             reload       refused, nothing changed, by SIGHUP at Thu, 01 Jan 1970 00:00:00 GMT\n             gateway.prot: unknown\n\
             Thu, 01 Jan 1970 00:00:00 GMT  ERROR broken";
         assert_eq!(report.card(), expected);
-        let expected = "{\"version\":\"1\",\"user\":7,\"uptime_s\":90061,\"resident_kb\":5,\"resident_peak_kb\":7,\
+        let expected = "{\"version\":\"1\",\"user\":7,\"uptime_s\":90061,\
+            \"config\":\"/etc/x\",\"config_age_s\":9,\"resident_kb\":5,\"resident_peak_kb\":7,\
             \"listeners\":[\"127.0.0.1:1\"],\
             \"tailnet\":{\"state\":\"waiting\",\"interface\":\"tailscale0\",\"listeners\":[{\"address\":\"100.64.0.1:1\",\
             \"interface\":\"\"}],\"why\":\"waiting for tailscale0\",\"backend\":\"NeedsLogin\",\"name\":null,\"trouble\":null},\

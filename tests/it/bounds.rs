@@ -182,6 +182,7 @@ fn descriptors_run_out() {
 #[test]
 fn few_descriptors_from_the_start() {
     let gateway = Setup::new(CONFIG).ulimit("-n 24").start();
+    assert!(gateway.log().contains("connections_fit count="), "{}", gateway.tail());
     exhaust(&gateway, "ulimit -n 24");
     let answer = gateway.peer().ask(&call("{\"tool\":\"device_status\"}"));
     assert_eq!(answer.status, 200, "a tool that opens files: {answer:?}");

@@ -3,13 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, program, root, run, until};
+use crate::doctor::{say, stranger};
+use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, notice, program, root, run, until};
 
 /// Runs a command in `dir` under the configuration and state directory there.
 fn command(dir: &Dir, args: &[&str]) -> Finished {
@@ -111,6 +112,10 @@ fn check_says_everything_and_changes_nothing() {
     for word in ["gateway.prot", "gateway.auth.mode", "gateway.limits.calls", "tols"] {
         assert!(ran.log.contains(word), "run says nothing about {word}: {ran:?}");
     }
+    // A misspelt entry of a deny list leaves a tool open.
+    let finished = command(&under(&CONFIG.replacen('{', "{ tools: { deny: ['wake_in_lan'] },", 1)), &["check"]);
+    let warning = "toolgate: warning: tools.deny: wake_in_lan matches no tool and no group\n";
+    assert_eq!((finished.code, finished.log.as_str()), (0, warning), "{finished:?}");
     // The reference's own sections are a warning, not an error.
     let finished =
         command(&under("{ models: { x: 1 }, gateway: { auth: { token: \"sekret-token-123456\" } } }"), &["check"]);
@@ -367,6 +372,7 @@ fn status_says_how_the_gateway_is() {
     assert_eq!((&json["last_reload"]["ok"], &json["last_reload"]["by"]), (&false.into(), &"SIGHUP".into()), "{json}");
     assert!(json["resident_kb"].as_u64().is_some_and(|kilobytes| kilobytes > 100), "{json}");
     let (_, dir) = gateway.stop_keeping();
+    assert_eq!(command(&dir, &["status", "--url", "nonsense"]).code, 64);
     let gone = command(&dir, &["status", "--url", &url]);
     assert_eq!((gone.code, gone.out.as_str()), (69, ""), "{gone:?}");
     assert!(gone.log.contains("is the gateway running?"), "{gone:?}");
@@ -405,6 +411,91 @@ fn tokens() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("its mode");
     let refused = command(&dir, &["token", "show"]);
     assert!(refused.code != 0 && !refused.text().contains(&second), "a token others can read is shown: {refused:?}");
+}
+
+#[test]
+fn a_secret_that_is_elsewhere_is_not_rotated() {
+    let asked = |dir: &Dir, what: &str, variable: &str| {
+        let (config, state) = (dir.path("toolgate.json5"), dir.path("state"));
+        let (config, state) = (config.to_string_lossy(), state.to_string_lossy());
+        let mut command = program(dir, &["token", what, "--config", &config, "--state-dir", &state]);
+        command.env("OPENCLAW_GATEWAY_TOKEN", variable);
+        run(command)
+    };
+    for (config, variable, words) in [
+        (CONFIG, "", "token, in the configuration; change it there"),
+        ("{}", TOKEN, "token, from the environment; change it there"),
+        ("{ gateway: { auth: { mode: 'password', password: 'four-five-six-seven' } } }", "", "password, in the conf"),
+        ("{ gateway: { auth: { mode: 'none' } } }", "", "none; set gateway.auth.mode: \"token\" first"),
+    ] {
+        let dir = under(config);
+        for what in ["rotate", "path"] {
+            let refused = asked(&dir, what, variable);
+            assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{what} under {config}: {refused:?}");
+            assert!(refused.log.contains(words), "{what} under {config}: {refused:?}");
+        }
+        assert!(!dir.path("state").exists(), "a token was made that never comes into force, under {config}");
+    }
+    // Where nothing can be told, the file of a gateway that makes its own is meant.
+    let dir = under("{ gateway: { prot: 1 } }");
+    assert_eq!(asked(&dir, "rotate", "").code, 0);
+    assert!(dir.path("state/token").exists());
+}
+
+#[test]
+fn a_configuration_that_broke_blinds_no_client() {
+    let gateway = Setup::new("{}").start();
+    let url = gateway.url();
+    gateway.dir().write("toolgate.json5", 0o600, "{ gateway: { prot: 1 } }");
+    let status = command(gateway.dir(), &["status", "--url", &url]);
+    assert_eq!((status.code, status.log.as_str()), (0, ""), "{status:?}");
+    let token = fs::read_to_string(gateway.dir().path("state/token")).expect("the token");
+    let shown = command(gateway.dir(), &["token"]);
+    assert_eq!((shown.code, shown.out.as_str()), (0, token.as_str()), "{shown:?}");
+    let lost = command(gateway.dir(), &["call", "device_status"]);
+    assert!(lost.log.contains("the default port is asked"), "{lost:?}");
+    gateway.stop();
+}
+
+#[test]
+fn root_looks_at_the_secrets_of_a_service() {
+    if !rustix::process::geteuid().is_root() {
+        return notice("commands: another user's secret is left out: only root can make one");
+    }
+    let dir = Dir::new();
+    let secret = dir.write("secret", 0o600, TOKEN);
+    let config = format!("{{ gateway: {{ auth: {{ token: {{ file: '{}' }} }} }} }}", secret.display());
+    dir.write("toolgate.json5", 0o600, &config);
+    chown(&secret, Some(65_534), None).expect("the owner");
+    let checked = command(&dir, &["check"]);
+    assert_eq!((checked.code, checked.log.as_str()), (0, ""), "{checked:?}");
+    assert_eq!(command(&dir, &["token"]).out.trim(), TOKEN);
+    let ran = command(&dir, &["run", "--port=0"]);
+    assert!(ran.code == 78 && ran.log.contains("belongs to user 65534"), "{ran:?}");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).expect("its mode");
+    assert_eq!(command(&dir, &["check"]).code, 78, "others can read it");
+}
+
+#[test]
+fn no_answer_controls_the_terminal() {
+    let hostile = "\\u001b[2J\\u202e\u{9b}31m\u{202e}";
+    let result =
+        format!(r#"{{"ok":true,"result":{{"content":[{{"text":"a\n{hostile}"}}],"details":{{"x":"{hostile}"}}}}}}"#);
+    let error = format!(r#"{{"ok":false,"error":{{"type":"x","message":"{hostile}"}}}}"#);
+    for (status, body) in [("200 OK", result.as_str()), ("400 Bad Request", &error), ("404 Not Found", "\u{1b}[2J")] {
+        let text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let port = stranger(move |stream| drop(say(stream, &text)));
+        let (dir, url) = (under(CONFIG), format!("http://127.0.0.1:{port}"));
+        for args in [&["call", "x"][..], &["status"], &["status", "--json"]] {
+            let finished = command(&dir, &[args, &["--url", &url]].concat());
+            let control = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+            assert!(!finished.text().contains(control), "{args:?} of {body:?}: {finished:?}");
+            if finished.code == 0 && args.contains(&"--json") {
+                let json: Value = serde_json::from_str(&finished.out).expect("JSON");
+                assert_eq!(json["x"], "\u{1b}[2J\u{202e}\u{9b}31m\u{202e}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketType};
 use serde_json::Value;
 
 use crate::rig::{CONFIG, Dir, Finished, Gateway, Setup, TOKEN, notice, program, run};
@@ -270,17 +272,24 @@ fn declared_tools_that_cannot_work() {
 type Manners = fn(TcpStream);
 
 /// A program at a port that does so with each connection.
-fn stranger(act: Manners) -> u16 {
+pub fn stranger(act: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its port").port();
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || act(stream)))));
+    let (port, act) = (listener.local_addr().expect("its port").port(), Arc::new(act));
+    thread::spawn(move || {
+        listener.incoming().flatten().for_each(|stream| {
+            let act = Arc::clone(&act);
+            drop(thread::spawn(move || act(stream)));
+        });
+    });
     port
 }
 
-/// Reads a head, then says `text`.
-fn say(mut stream: TcpStream, text: &str) {
-    drop(stream.read(&mut [0; 4096]));
+/// Reads a head, then says `text`. Returns what it read.
+pub fn say(mut stream: TcpStream, text: &str) -> String {
+    let mut head = [0; 4096];
+    let length = stream.read(&mut head).unwrap_or_default();
     drop(stream.write_all(text.as_bytes()));
+    String::from_utf8_lossy(&head[..length]).into_owned()
 }
 
 #[test]
@@ -290,8 +299,8 @@ fn something_else_at_the_port() {
     let silent = "[\"gateway: a gateway that is not overloaded answers at once\"]";
     let strangers: [(Manners, i32, &str); 5] = [
         (drop, 1, taken),
-        (|stream| say(stream, "SSH-2.0-x\r\n"), 1, taken),
-        (|stream| say(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"), 1, taken),
+        (|stream| drop(say(stream, "SSH-2.0-x\r\n")), 1, taken),
+        (|stream| drop(say(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")), 1, taken),
         // It says nothing, as long as it is waited for.
         (|mut stream| drop(stream.read_to_end(&mut Vec::new())), 0, silent),
         // A byte now and then keeps no answer alive for ever.
@@ -313,21 +322,99 @@ fn something_else_at_the_port() {
     }
 }
 
-/// A gateway's answer with these details.
-fn answer(details: &str) -> String {
-    let body = format!("{{\"ok\":true,\"result\":{{\"content\":[],\"details\":{details}}}}}");
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+/// A gateway that says this of itself, at a port.
+fn liar(details: &'static str) -> u16 {
+    let answer = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stranger(move |stream| {
+        let mut start = [0; 4];
+        let result = format!("{{\"ok\":true,\"result\":{{\"content\":[],\"details\":{details}}}}}");
+        let asks = stream.peek(&mut start).is_ok() && start.starts_with(b"GET");
+        say(stream, &answer(if asks { "{\"ok\":true,\"status\":\"live\"}" } else { &result }));
+    })
+}
+
+#[test]
+fn no_stranger_is_given_the_secret() {
+    let (heard, hears) = mpsc::channel();
+    let heard = Mutex::new(heard);
+    let port = stranger(move |stream| {
+        let text = say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
+        drop(heard.lock().expect("the channel").send(text));
+    });
+    let dir = under(&format!("{{ gateway: {{ port: {port}, auth: {{ token: \"{TOKEN}\" }} }} }}"));
+    one(&told(&dir, &[], 1), "critical", "gateway: what listens there");
+    let heard: Vec<String> = hears.try_iter().collect();
+    assert!(heard.iter().all(|text| text.starts_with("GET /healthz ") && !text.contains(TOKEN)), "{heard:?}");
+}
+
+#[test]
+fn a_listener_that_takes_no_connection() {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    rustix::net::listen(&socket, 0).expect("a listener");
+    let address: SocketAddr = rustix::net::getsockname(&socket).expect("its name").try_into().expect("an address");
+    // One waits to be taken, and there is no place for another.
+    let _waits = TcpStream::connect(address).expect("a connection");
+    let dir = under(&format!("{{ gateway: {{ port: {}, auth: {{ token: \"{TOKEN}\" }} }} }}", address.port()));
+    one(&told(&dir, &[], 0), "warning", "gateway: a gateway that is not overloaded");
+}
+
+#[test]
+fn a_file_that_is_not_what_the_gateway_read() {
+    let check = |details: &'static str, words: &str| {
+        let port = liar(details);
+        let dir = under(&format!("{{ gateway: {{ port: {port}, auth: {{ token: \"{TOKEN}\" }} }} }}"));
+        one(&told(&dir, &[], 0), "warning", words);
+    };
+    // The gateway may have been started beside its file.
+    check(r#"{"config":"toolgate.json5","config_age_s":600}"#, "gateway: the configuration file was changed");
+    check(r#"{"config":"/other\u001b/toolgate.json5","config_age_s":0}"#, "gateway: it read another configuration: /o");
+    check(r#"{"config":null,"config_age_s":0}"#, "gateway: it read another configuration: none");
+}
+
+#[test]
+fn what_run_could_not_do_is_critical() {
+    let check = |config: String, words: &str| one(&told(&under(&config), &[], 1), "critical", words);
+    let bound =
+        |words: &str| format!("{{ gateway: {{ port: {}, {words}, auth: {{ token: '{TOKEN}' }} }} }}", free_port());
+    check(bound("bind: 'custom', customBindHost: '192.0.2.1'"), "listeners: 192.0.2.1:");
+    // A token is to be made where no directory can be.
+    let dir = under(&format!("{{ gateway: {{ port: {} }} }}", free_port()));
+    dir.write("state", 0o600, "a file");
+    one(&told(&dir, &[], 1), "critical", "state: it cannot be written");
+    let json = told(&under(&bound("tailnet: { serveSocket: '/nonexistent/x' }")), &[], 0);
+    one(&json, "warning", "listeners: /nonexistent: No such file");
+    // No file is waited for.
+    let dir = Dir::new();
+    let pipe = dir.path("toolgate.json5");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    let json = told(&dir, &["--token-file", "/nonexistent/x"], 1);
+    one(&json, "critical", "toolgate.json5: is not a regular file");
+    one(&json, "note", "gateway: the file that does not load may name another port");
+}
+
+#[test]
+fn a_gateway_that_knows_more_than_the_doctor() {
+    let gateway = Setup::new("{ gateway: { auth: { token: { env: 'ITS_TOKEN' } } } }").env("ITS_TOKEN", TOKEN).start();
+    let json = beside_gateway(gateway.dir(), &gateway.url());
+    one(&json, "warning", "config: gateway.auth.token: the environment variable ITS_TOKEN is not set");
+    gateway.stop();
+    let config = CONFIG.replacen('{', "{ tools: { allow: ['time_status'] },", 1);
+    let gateway = Setup::new(&config).start();
+    let json = beside_gateway(gateway.dir(), &gateway.url());
+    let all = json["findings"].as_array().expect("findings");
+    let found = all.iter().find(|finding| finding["about"] == "gateway" && finding["level"] == "warning");
+    let fix = found.and_then(|found| found["fix"].as_str()).unwrap_or_default();
+    assert!(fix.starts_with("add \"gateway_status\" to tools.allow"), "{json}");
+    gateway.stop();
 }
 
 #[test]
 fn a_gateway_that_says_strange_things() {
-    let act = |stream| {
-        let hostile = r#"{"version":"\u001b[2J\n","uptime_s":-1,"listeners":["\u001b]0;x\u0007\n",{}],"tailnet":{"state":"waiting",
+    let hostile = r#"{"version":"\u001b[2J\n","uptime_s":-1,"listeners":["\u001b]0;x\u0007\n",{}],"tailnet":{"state":"waiting",
             "why":"the interface\u0000 is not there","trouble":"\u202ex"},"last_reload":{"ok":false,"findings":["a\nb"],
             "needs_restart":["gateway.x"]},"last_errors":[{"event":"\u001b[31m"}]}"#;
-        say(stream, &answer(&hostile.replace('\n', "")));
-    };
-    let port = stranger(act);
+    let port = liar(hostile);
     let dir = under(&format!("{{ gateway: {{ port: {port}, auth: {{ token: \"{TOKEN}\" }} }} }}"));
     let card = doctor(&dir, &[]);
     assert_eq!(card.code, 0, "{card:?}");

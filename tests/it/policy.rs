@@ -415,6 +415,8 @@ fn explanations() {
         let last = finished.out.lines().last().unwrap_or_default();
         let start = step.map_or("allowed".into(), |step| format!("not allowed: step {step}: "));
         assert!(last.starts_with(&start) && finished.out.lines().count() == 13, "{line}: {finished:?}");
+        // No list helps where there is no such tool.
+        assert!(exists || last.contains("there is no such tool here") || last.contains("absent here"), "{last}");
     }
     // A narrow caller gets 403, which is no step; an owner-only tool is gone for whoever is no owner.
     let (finished, json) = explain(CONFIG, &[], &["explain", "agents_list", "--json", "--scopes", "operator.read"]);

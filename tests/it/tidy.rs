@@ -174,7 +174,7 @@ fn wall_clock_outlives_2038() {
 
 /// Where the wall clock is read or carried, and what for. Everywhere else time is that of [`std::time::Instant`], or what
 /// has passed since boot.
-const WALL: [(&str, &str); 22] = [
+const WALL: [(&str, &str); 23] = [
     ("src/api/socket/connect.rs", "whether a device signed long ago, while somebody keeps the clock"),
     ("src/api/socket/facts.rs", "asks for it"),
     ("src/api/socket/methods.rs", "`ts` of answers"),
@@ -182,6 +182,7 @@ const WALL: [(&str, &str); 22] = [
     ("src/api/socket/methods/presence.rs", "`ts` of answers"),
     ("src/api/socket/mod.rs", "`ts` of the challenge"),
     ("src/cli/doctor/device.rs", "`doctor` tells of it"),
+    ("src/cli/doctor/network.rs", "whether a file seems to be changed, for a warning"),
     ("src/serve/audit.rs", "times of events"),
     ("src/serve/facts.rs", "times of events"),
     ("src/serve/gateway.rs", "`ts` of the tick"),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::super::args::{Run, Toolgate};
 use super::super::load::{self, Settled};
@@ -18,7 +19,7 @@ use crate::serve::listen;
 use crate::tool::{self, Host, Now, Tier};
 
 /// Where the secret comes from, in words.
-fn origin(source: &str, mode: Mode) -> &'static str {
+pub fn origin(source: &str, mode: Mode) -> &'static str {
     match source {
         "configuration" => ", in the configuration",
         "credential" => ", the service's credential",
@@ -66,7 +67,7 @@ pub(super) fn secret(chart: &mut Chart, asked: &Toolgate, run: &Run, settled: &S
         chart.warn(ABOUT, "every program on this device may call every tool that the policy allows", &[], fix);
     }
     if let Some(secret) = known {
-        short(chart, &secret, mode);
+        short(chart, &secret, source);
     }
     if let Some(path) = &loaded.path {
         inline(chart, path, config);
@@ -78,11 +79,11 @@ pub(super) fn secret(chart: &mut Chart, asked: &Toolgate, run: &Run, settled: &S
 }
 
 #[inline(never)]
-fn short(chart: &mut Chart, secret: &Secret, mode: Mode) {
+fn short(chart: &mut Chart, secret: &Secret, source: &str) {
     if secret.reveal().len() < SECRET_BYTES_SHORT {
-        let fix = match mode {
-            Mode::Password => "choose a longer one",
-            _ => "toolgate token rotate makes one of 48 digits",
+        let fix = match source {
+            "generated" | "service" => "toolgate token rotate makes one of 48 digits",
+            _ => "choose a longer one",
         };
         chart.warn("secret", "it has fewer than % bytes and can be guessed", &[&SECRET_BYTES_SHORT.to_string()], fix);
     }
@@ -110,9 +111,19 @@ fn inline(chart: &mut Chart, path: &Path, config: &Config) {
     chart.find(level, "secret", message, &[path, path], fix);
 }
 
-/// The state directory, which is written to at the first start only.
+/// Whether `directory` can be written to, or made.
+fn writable(directory: &Path) -> bool {
+    match (access(directory, Access::WRITE_OK | Access::EXEC_OK), directory.parent()) {
+        (Err(Errno::NOENT), Some(parent)) => {
+            writable(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+        }
+        (found, _) => found.is_ok(),
+    }
+}
+
+/// The state directory, which is written to at the first start only. `wanted` says that a token is to be made there.
 #[inline(never)]
-pub(super) fn state(chart: &mut Chart, asked: &Toolgate) {
+pub(super) fn state(chart: &mut Chart, asked: &Toolgate, wanted: bool) {
     const ABOUT: &str = "state";
     let directory = match load::state_directory(asked.state_dir.as_deref()) {
         Ok(directory) => directory,
@@ -128,8 +139,9 @@ pub(super) fn state(chart: &mut Chart, asked: &Toolgate) {
     let described = if there { described(&directory, json) } else { " (made when it is needed)".into() };
     json.close("}");
     chart.fact(ABOUT, "%%", &[path, &described]);
-    if there && access(&directory, Access::WRITE_OK).is_err() {
-        chart.note(ABOUT, "it cannot be written, so no new token can be kept there", &[], load::KEEP_HINT);
+    if (there || wanted) && !writable(&directory) {
+        let level = if wanted { Level::Critical } else { Level::Note };
+        chart.find(level, ABOUT, "it cannot be written, so no new token can be kept there", &[], load::KEEP_HINT);
     }
     if Seen::at(&directory).is_ok_and(|seen| seen.mode & 0o022 != 0) {
         let message = "others can write to % and swap the token";

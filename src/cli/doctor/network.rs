@@ -7,80 +7,145 @@ use serde_json::value::RawValue;
 
 use super::super::args::{self, Call, Toolgate};
 use super::super::call::{self, Fault, Place};
-use super::super::load;
+use super::super::load::{self, Settled};
 use super::{Chart, Level, filled};
 use crate::api::envelope::plain;
 use crate::api::socket::params::items;
 use crate::config::{Bind, Config, Tailnet};
-use crate::limits::PORT_DEFAULT;
-use crate::serve::listen;
+use crate::limits::{CONFIG_SLACK_SECS, PORT_DEFAULT};
+use crate::serve::files::Seen;
 use crate::serve::report::span;
+use crate::serve::{self, listen};
 use crate::tool::interfaces::Interface;
 use crate::tool::localapi::Missing;
 use crate::tool::outlook::Outlook;
 
-/// The gateway at `place`, if one runs there, and what it says of itself.
+/// How much is known of the configuration, in the order of [`REFUSED`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Enough.
+    Settled,
+    /// The file does not load.
+    Nothing,
+    /// It lets proxies in, and nobody else.
+    Proxied,
+}
+
+/// Whether somebody is at `place`, and what a gateway there says of itself.
 #[inline(never)]
-pub(super) fn gateway(chart: &mut Chart, asked: &Toolgate, flags: &args::Doctor, place: &Place) -> Option<String> {
+pub(super) fn gateway(
+    chart: &mut Chart,
+    asked: &Toolgate,
+    flags: &args::Doctor,
+    place: &Place,
+    known: Known,
+) -> (bool, Option<String>) {
     const ABOUT: &str = "gateway";
     let at = place.authority.as_str();
-    let said = match call::dial(place) {
-        Err(_) => None,
-        Ok(_) => Some(
-            load::client_secret(asked, flags.token_file.as_deref())
-                .map_err(Fault::Refused)
-                .and_then(|secret| call::invoke(&Call::of("gateway_status"), place, secret.as_ref())),
-        ),
-    };
-    chart.json.key(ABOUT).raw("{").string("at", at).flag("running", matches!(said, Some(Ok(_))));
-    let (level, fact, message, fix) = match &said {
-        Some(Ok(_)) => (Level::Ok, "", "", ""),
-        None => (
-            Level::Note,
-            "none runs at %",
-            "what follows is what would be, not what is",
-            "start it: systemctl start toolgate, /etc/init.d/toolgate start, or toolgate run",
-        ),
-        Some(Err(Fault::Refused(text) | Fault::Usage(text))) => (
-            Level::Warning,
-            "one runs at %, but does not say how it is",
-            text.as_str(),
-            "look as root or as its user, or name its secret with --token-file",
-        ),
-        Some(Err(Fault::Silent(_))) => (
-            Level::Warning,
-            "what listens at % does not answer in time",
-            "a gateway that is not overloaded answers at once",
-            "look again; toolgate status waits longer, ss -ltnp says who listens",
-        ),
-        Some(Err(Fault::Foreign(_) | Fault::Unreachable(_))) => (
-            Level::Critical,
-            "something else listens at %",
-            "what listens there does not answer as a gateway does",
-            "see who it is with ss -ltnp; stop it, or choose another gateway.port",
-        ),
-    };
-    if level > Level::Ok {
+    let mut there = false;
+    let said = call::dial(place).and_then(|stream| {
+        there = true;
+        // The secret is for a gateway only.
+        call::lives(stream, place)?;
+        let secret = load::client_secret(asked, flags.token_file.as_deref()).map_err(Fault::Refused)?;
+        call::invoke(&Call::of("gateway_status"), place, secret.as_ref())
+    });
+    chart.json.key(ABOUT).raw("{").string("at", at).flag("running", said.is_ok());
+    if let Err(fault) = &said {
+        let (level, [fact, message, fix]) = verdict(fault, there, known, flags.url.is_some());
         chart.fact(ABOUT, fact, &[at]);
-        chart.find(level, ABOUT, "%", &[message], fix);
+        chart.find(level, ABOUT, message, &[fault.text()], fix);
     }
-    let details = said.and_then(Result::ok).map(|said| said.details);
+    // Who takes no connection any more is there too.
+    there |= matches!(said, Err(Fault::Silent(_)));
+    if matches!(said, Ok(_) | Err(Fault::Refused(_))) {
+        chart.soften();
+    }
+    let details = said.ok().map(|said| said.details);
     let report = details.as_deref().and_then(|details| serde_json::from_str::<&RawValue>(details).ok());
     if let Some(report) = report {
-        running(chart, report);
+        running(chart, load::place(asked).as_deref(), report);
     }
     chart.json.close("}");
-    details
+    (there, details)
+}
+
+/// Whether the file at `own` is the one that the gateway read, as it read it `age` seconds ago. Ages are compared, and no
+/// more than a warning depends on them: the wall clock may jump.
+fn config(chart: &mut Chart, own: Option<&Path>, theirs: &str, age: u64) {
+    const ABOUT: &str = "gateway";
+    let (named, read) = (own.map_or(&b""[..], |path| path.as_os_str().as_encoded_bytes()), theirs.as_bytes());
+    // One of them may be named from a directory that is not known here.
+    let same = read.ends_with(named) || named.ends_with(read);
+    if !same || read.is_empty() != named.is_empty() {
+        let theirs = if theirs.is_empty() { "none" } else { theirs };
+        return chart.warn(ABOUT, "it read another configuration: %", &[theirs], "name that one with --config");
+    }
+    let changed = own.and_then(|path| Seen::at(path).ok()).map_or(0, |seen| seen.changed);
+    // What was changed in times to come, or before there were any, tells nothing.
+    let since = serve::wall_clock().as_secs().checked_sub(changed.unsigned_abs());
+    if since.is_some_and(|since| since + CONFIG_SLACK_SECS < age) {
+        let fix = "reload it: systemctl reload toolgate, /etc/init.d/toolgate reload, or kill -HUP";
+        chart.warn(ABOUT, "the configuration file was changed after the gateway read it", &[], fix);
+    }
+}
+
+/// A fact with a place for the address, a finding, its fix.
+type Row = [&'static str; 3];
+
+static FOREIGN: Row = [
+    "something else listens at %",
+    "what listens there does not answer as a gateway does",
+    "see who it is with ss -ltnp; stop it, or choose another gateway.port",
+];
+static NOBODY: Row = [
+    "none runs at %",
+    "what follows is what would be, not what is",
+    "start it: systemctl start toolgate, /etc/init.d/toolgate start, or toolgate run",
+];
+static ELSEWHERE: Row = [
+    "none runs at %",
+    "the file that does not load may name another port, where one runs",
+    "mend the file, or name the gateway with --url",
+];
+static SILENT: Row = [
+    "what listens at % does not answer in time",
+    "a gateway that is not overloaded answers at once",
+    "look again; toolgate status waits longer, ss -ltnp says who listens",
+];
+/// The finding is what the gateway says.
+static REFUSED: [Row; 4] = [
+    [CLOSED, "%", "look as root or as its user, or name its secret with --token-file"],
+    [CLOSED, "%", "mend the file, or name the gateway's secret with --token-file"],
+    [CLOSED, "%", "only the proxy can ask it; set gateway.auth.password for callers of this device"],
+    [CLOSED, "%", "add \"gateway_status\" to tools.allow; toolgate explain gateway_status says which step refuses it"],
+];
+const CLOSED: &str = "one runs at %, but does not say how it is; what follows is what would be";
+
+/// What to say where no report came, and how bad it is. `there` says that the connection was taken, `named` that the command
+/// line names the gateway.
+fn verdict(fault: &Fault, there: bool, known: Known, named: bool) -> (Level, &'static Row) {
+    match fault {
+        Fault::Refused(text) | Fault::Usage(text) => {
+            let row = if text.starts_with("not_found") { 3 } else { known as usize };
+            (Level::Warning, &REFUSED[row])
+        }
+        Fault::Silent(_) => (Level::Warning, &SILENT),
+        _ if there => (Level::Critical, &FOREIGN),
+        _ if known == Known::Nothing && !named => (Level::Note, &ELSEWHERE),
+        _ => (Level::Note, &NOBODY),
+    }
 }
 
 /// Whether the gateway that runs is what is installed and configured.
 #[inline(never)]
-fn running(chart: &mut Chart, report: &RawValue) {
+fn running(chart: &mut Chart, file: Option<&Path>, report: &RawValue) {
     const ABOUT: &str = "gateway";
-    let [version, user, uptime] = call::pick(report, ["version", "user", "uptime_s"]);
-    let [reload, errors] = call::pick(report, ["last_reload", "last_errors"]);
+    let keys = ["version", "user", "uptime_s", "last_reload", "last_errors", "config", "config_age_s"];
+    let [version, user, uptime, reload, errors, theirs, age] = call::pick(report, keys);
     let version = version.and_then(plain).unwrap_or_default();
-    let uptime: u64 = uptime.and_then(|uptime| uptime.get().parse().ok()).unwrap_or_default();
+    let [uptime, age] = [uptime, age].map(|count| count.and_then(|count| count.get().parse::<u64>().ok()));
+    let uptime = uptime.unwrap_or_default();
     chart.fact(ABOUT, "version %, up %", &[&version, &span(uptime)]);
     chart.json.string("version", &version).count("uptime_s", uptime);
     let own = env!("CARGO_PKG_VERSION");
@@ -91,6 +156,9 @@ fn running(chart: &mut Chart, report: &RawValue) {
     if user.is_some_and(|user| user.get() == "0") {
         let fix = "give it a user of its own, as the Debian package's unit does";
         chart.note(ABOUT, "it runs as root, which it does not need", &[], fix);
+    }
+    if let Some(age) = age {
+        config(chart, file, &theirs.and_then(plain).unwrap_or_default(), age);
     }
     if let Some(reload) = reload {
         // Lists as they stand: whatever could control anything is escaped in them.
@@ -221,13 +289,30 @@ fn reach<'a>(listener: &'a Listener, wires: &'a [Interface], tailnet: &Tailnet, 
             name = "*";
             ("everybody who reaches this device, on any of its networks", Open::World)
         }
-        Ok(_) if name.is_empty() => ("nobody: no interface that is up has this address", Open::Meant),
         Ok(ip) if name == tailnet.interface || tailnet.prefixes.iter().any(|net| net.contains(ip)) => {
             ("peers of your tailnet, and whoever on another network routes this address to the device", Open::Weak)
         }
+        Ok(_) if name.is_empty() => (
+            "no interface that is up has this address, but Linux answers whoever asks for it on any other",
+            Open::Network,
+        ),
         Ok(_) => ("everybody on the network of %, and whoever routes to it", Open::Network),
     };
     (name, filled(words, &mut [name].iter()), open)
+}
+
+/// What `run` would do at its start and cannot. The listeners are open for a moment only.
+#[inline(never)]
+pub(super) fn rehearse(chart: &mut Chart, settled: &Settled) {
+    const ABOUT: &str = "listeners";
+    let gateway = &settled.loaded.config.gateway;
+    if let Err(text) = listen::open(settled.bind, gateway.port.unwrap_or(PORT_DEFAULT)) {
+        chart.told(Level::Critical, ABOUT, &text, "choose another gateway.bind or gateway.port");
+    }
+    let closed = gateway.tailnet.serve_socket.as_deref().map(|path| listen::closed(Path::new(path), true));
+    if let Some(Err(text)) = closed {
+        chart.told(Level::Warning, ABOUT, &text, "");
+    }
 }
 
 /// Every listener and who can reach it; of the gateway that runs, else of what would be opened.

@@ -45,6 +45,17 @@ fn the_worst_finding_names_its_part() {
 }
 
 #[test]
+fn a_fix_does_not_begin_within_quotes() {
+    let check = |text: &str, expected: (&str, &str)| {
+        let mut chart = chart();
+        chart.told(Level::Warning, "config", text, "edit it");
+        assert_eq!((&*chart.entries[0].message, &*chart.entries[0].fix), expected);
+    };
+    check("unknown key \"a; b\"", ("unknown key \"a; b\"", "edit it"));
+    check("unknown key \"a; b\"; say \"c\"", ("unknown key \"a; b\"", "say \"c\""));
+}
+
+#[test]
 fn nothing_controls_the_terminal() {
     let mut chart = chart();
     let hostile = "a\n\u{1b}[2J\u{202e}\u{85}\"\\";
@@ -65,7 +76,8 @@ fn what_keeps_it_from_starting_is_critical() {
         "gateway.auth.token: /x: Permission denied (os error 13)",
     ];
     unsettled(&mut chart, &findings.map(String::from).into());
-    let got: Vec<(&str, bool)> = chart.entries.iter().map(|f| (&*f.message, f.fix == ELSEWHERE)).collect();
-    assert_eq!(got, [("gateway.bind: mode none lets everybody in", false), (findings[1], true)]);
-    assert_eq!(chart.worst(None), Level::Critical);
+    let got: Vec<_> = chart.entries.iter().map(|f| (f.level, &*f.message, f.fix == ELSEWHERE)).collect();
+    let expected =
+        [(Level::Critical, "gateway.bind: mode none lets everybody in", false), (Level::Warning, findings[1], true)];
+    assert_eq!(got, expected);
 }
