@@ -510,6 +510,13 @@ config toolgate 'main'
 	option config_file '/etc/toolgate/toolgate.json5'
 UCI
     check "is started with" init start
+    cp "$ROOT/etc/toolgate/toolgate.json5" "$WORK/own"
+    echo '{ gateway: { bind: "loopback", port: 18791, auth: { token: "a secret of the owner" } } }' >"$ROOT/etc/toolgate/toolgate.json5"
+    rm "$ROOT/etc/toolgate/token"
+    check "whatever secret it names" init start
+    check "and the device has a token all the same" test -s "$ROOT/etc/toolgate/token"
+    cp "$WORK/own" "$ROOT/etc/toolgate/toolgate.json5"
+    init start
     check "by its path" has '"--config","/etc/toolgate/toolgate.json5"' "$ROOT/calls"
     check "in a jail that shows it" has '"/etc/toolgate"' "$ROOT/calls"
     echo '{ gateway: { prot: 1 } }' >"$ROOT/etc/toolgate/toolgate.json5"
