@@ -147,6 +147,13 @@ pub struct Caller {
     pub tailnet: Tailnet,
 }
 
+impl Caller {
+    /// Whether nobody says whose this connection is, although tailscaled may know the next one's.
+    pub fn is_doubtful(&self) -> bool {
+        self.port != 0 && self.tailnet == Tailnet::Unknown
+    }
+}
+
 impl From<IpAddr> for Caller {
     /// A caller of which nothing more is known than its address.
     fn from(addr: IpAddr) -> Caller {

@@ -48,7 +48,7 @@ pub struct Gateway {
     settings: RefCell<Settings>,
     pub(super) host: Rc<Host>,
     /// How often the secrets in force changed.
-    era: Cell<u64>,
+    pub(super) era: Cell<u64>,
     pub(super) started: Instant,
     monitor: Monitor,
     /// All calls together.
@@ -187,6 +187,8 @@ impl Gateway {
         drop(gate);
         *self.host.local_api.borrow_mut() = PathBuf::from(&regime.tailnet.local_api);
         if self.tailnet.replace(regime.tailnet, regime.tailnet_port) {
+            self.settle(Vec::new(), Vec::new(), "");
+            self.era.set(self.era.get().wrapping_add(1));
             self.hub.close(4001, "tailnet changed");
         }
         self.rename();
@@ -337,7 +339,7 @@ impl Gateway {
         let claims = api::upgrade(head, scene)?;
         let accept = upgrade::check(head).map_err(|refused| Box::new(Fault::Upgrade(refused).answer()))?;
         let seat = self.waiting.take(caller.addr).map_err(|_| Box::new(Fault::SocketsFullForPeer.answer()))?;
-        Ok((accept.answer(), Box::new(Knock { claims, caller: caller.clone(), seat })))
+        Ok((accept.answer(), Box::new(Knock { claims, caller: caller.clone(), seat, era: self.era.get() })))
     }
 
     /// What happens at every tick: the dead are cut off, the living told that we live.
@@ -433,16 +435,27 @@ impl Service for Rc<Gateway> {
                 for number in 1.. {
                     Timer::after(Duration::from_millis(SOCKET_TICK_MS)).await;
                     gateway.tick(number);
+                }
+            };
+            // What tailscaled takes its time for is waited for beside the ticks.
+            let rechecks = async {
+                loop {
+                    Timer::after(Duration::from_millis(SOCKET_TICK_MS)).await;
                     gateway.recheck().await;
                 }
             };
-            let both = smol::future::zip(ticks, gateway.keep_tailnet());
+            let rechecks = smol::future::zip(rechecks, gateway.keep_tailnet());
+            let both = smol::future::zip(ticks, rechecks);
             gateway.host.work(Box::pin(async { _ = both.await })).await;
         }
     }
 
     fn welcomes(&self, from: Arrival, stream: BorrowedFd<'_>) -> bool {
         Gateway::welcomes(self, from, stream)
+    }
+
+    fn era(&self) -> u64 {
+        self.tailnet.era.get()
     }
 
     fn stop(&self) {

@@ -31,6 +31,8 @@ pub(super) struct Tailnet {
     terms: RefCell<Terms>,
     /// The port to listen on; `None` when the configuration binds elsewhere.
     port: Cell<Option<u16>>,
+    /// How often it became another one.
+    pub era: Cell<u64>,
     /// A sign that the listeners want another look.
     changed: (Sender<()>, Receiver<()>),
     pub open: RefCell<Vec<Opened>>,
@@ -60,6 +62,7 @@ impl Tailnet {
             serve: terms.serve_socket.clone(),
             terms: RefCell::new(terms),
             port: Cell::new(port),
+            era: Cell::default(),
             changed: channel::bounded(1),
             open: RefCell::default(),
             why: RefCell::default(),
@@ -67,18 +70,25 @@ impl Tailnet {
         }
     }
 
-    /// Other terms, after a reload. Whether somebody who came under the old ones might not come under these.
+    /// Other terms, after a reload. Whether it is another tailnet, or none: then nobody stays who came by the old one.
     pub fn replace(&self, terms: Terms, port: Option<u16>) -> bool {
-        let other = *self.terms.borrow() != terms;
-        if self.terms.borrow().local_api != terms.local_api {
+        let old = self.terms.replace(terms);
+        let terms = self.terms.borrow();
+        let other_api = old.local_api != terms.local_api;
+        if other_api {
             self.directory.forget();
         }
-        *self.terms.borrow_mut() = terms;
-        let old = self.port.replace(port);
-        if other || old != port {
+        let old_port = self.port.replace(port);
+        if old_port != port {
             self.look_again();
         }
-        old.is_some() && (other || port.is_none())
+        let other = other_api || old.interface != terms.interface || old.prefixes != terms.prefixes;
+        let other = other || (old_port.is_some() && port.is_none());
+        if other {
+            self.era.set(self.era.get().wrapping_add(1));
+            self.look_again();
+        }
+        other
     }
 
     /// The listeners are looked after as soon as may be.
@@ -101,6 +111,11 @@ impl Tailnet {
     /// Whether the configuration wants listeners here and there are none.
     pub fn waits(&self) -> bool {
         self.port.get().is_some() && self.open.borrow().is_empty() && !self.directory.relays()
+    }
+
+    /// Whether a listener is open here. One that was is closed a moment later than that.
+    fn listens(&self) -> bool {
+        !self.open.borrow().is_empty()
     }
 
     /// Whether the configuration wants listeners here.
@@ -244,7 +259,7 @@ impl Gateway {
     }
 
     /// Puts the new state in force and tells of it.
-    fn settle(&self, keep: Vec<Opened>, open: Vec<(Listener, Opened)>, why: &str) {
+    pub(super) fn settle(&self, keep: Vec<Opened>, open: Vec<(Listener, Opened)>, why: &str) {
         let tailnet = &self.tailnet;
         let closed: Vec<Opened> =
             tailnet.open.borrow().iter().filter(|opened| !keep.contains(opened)).cloned().collect();
@@ -301,7 +316,7 @@ impl Gateway {
     pub(super) fn welcomes(&self, from: Arrival, stream: BorrowedFd<'_>) -> bool {
         let reason = match from.door {
             Door::Open | Door::Carried => return true,
-            Door::Tailnet | Door::Unbound if self.tailnet.wanted() && self.tailnet.holds(from.peer()) => return true,
+            Door::Tailnet | Door::Unbound if self.tailnet.listens() && self.tailnet.holds(from.peer()) => return true,
             Door::Tailnet | Door::Unbound => "tailnet_foreign_source",
             // Whoever runs tailscaled owns its socket; root may do everything anyway.
             Door::Serve => match peer_user(stream) {

@@ -31,6 +31,8 @@ pub struct Knock {
     pub caller: Caller,
     /// Its place among those whose handshake is not over.
     pub seat: Seat,
+    /// When it was let in.
+    pub era: u64,
 }
 
 /// A peer that speaks the gateway's protocol.
@@ -48,7 +50,7 @@ pub struct Visitor {
 impl Visitor {
     /// Begins with the challenge.
     pub fn new(gateway: &Rc<Gateway>, knock: Box<Knock>, pipe: &Rc<Pipe>) -> Visitor {
-        let Knock { claims, caller, seat } = *knock;
+        let Knock { claims, caller, seat, era } = *knock;
         let mut talk = socket::Talk::new(claims, super::random(), super::random());
         let challenge = talk.challenge(gateway.wall_ms());
         gateway.hub.wait(pipe);
@@ -63,6 +65,9 @@ impl Visitor {
         };
         // It is so short that there is always room for it.
         pipe.send(Opcode::Text, challenge.as_bytes());
+        if era != gateway.era.get() {
+            pipe.cut();
+        }
         visitor
     }
 

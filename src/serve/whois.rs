@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,6 +26,13 @@ use crate::wire::head::Head;
 /// The time since boot, time asleep included: what was learnt before a sleep is old after it.
 fn now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
+/// What tells a socket from one that takes its place: one tailscaled from the next.
+type Mark = Option<(u64, i64, i64)>;
+
+fn mark(socket: &Path) -> Mark {
+    std::fs::metadata(socket).ok().map(|meta| (meta.ino(), meta.ctime(), meta.ctime_nsec()))
 }
 
 /// An answer of tailscaled, and how long it holds.
@@ -50,6 +59,8 @@ pub(super) struct Directory {
     /// The last good answer about this device, and whether there was none because tailscaled does not run.
     status: RefCell<Option<Status>>,
     absent: Cell<bool>,
+    /// The socket that it was learnt by.
+    mark: Cell<Mark>,
     /// Why the last question about this device failed.
     pub trouble: Cell<Option<&'static str>>,
     until: Cell<Duration>,
@@ -64,6 +75,7 @@ impl Default for Directory {
             known: RefCell::default(),
             status: RefCell::default(),
             absent: Cell::new(true),
+            mark: Cell::default(),
             trouble: Cell::default(),
             until: Cell::default(),
             asking: Cell::default(),
@@ -143,13 +155,15 @@ impl Gateway {
         if !fresh && directory.is_fresh() {
             return;
         }
+        let until = directory.until.get();
         let _turn = directory.lookups.acquire().await;
         // Somebody else may have asked while we waited.
-        if !fresh && directory.is_fresh() {
+        if directory.until.get() != until {
             return;
         }
         let (path, answer) = loop {
             let path = self.host.tailscaled();
+            directory.mark.set(mark(&path));
             let answer = localapi::status(&path).await;
             // After a reload it is another tailscaled that counts.
             if path == self.host.tailscaled() {
@@ -236,13 +250,13 @@ impl Gateway {
     /// Asks again where the last answer is old. As long as there is one nobody waits for the next.
     async fn keep_up(self: &Rc<Self>) {
         let directory = &self.tailnet.directory;
-        // One that was not there a moment ago, and may be now, could pass peers on: only a look at its socket tells.
-        let back = directory.absent.get() && self.host.tailscaled().exists();
-        if directory.is_fresh() && !back {
+        // Another one, or one that was not there, may pass peers on: only a look at its socket tells.
+        let other = mark(&self.host.tailscaled()) != directory.mark.get();
+        if directory.is_fresh() && !other {
             return;
         }
-        if directory.status.borrow().is_none() {
-            return self.learn(back).await;
+        if other || directory.status.borrow().is_none() {
+            return self.learn(other).await;
         }
         if !directory.asking.replace(true) {
             let gateway = Rc::clone(self);
@@ -262,12 +276,8 @@ impl Gateway {
         let addr = if served { api::served_for(head).unwrap_or(from.peer()) } else { from.peer() };
         let mut port = 0;
         let tailnet = if matches!(from.door, Door::Open | Door::Carried) {
-            if peer::loopback(addr) {
-                let tailnet = self.relayed(from, stream).await;
-                if tailnet != Tailnet::Outside && self.tailnet.directory.relays() {
-                    port = from.from.port();
-                }
-                tailnet
+            if self.may_be_carried(addr, stream) {
+                self.relayed(from, stream, &mut port).await
             } else if self.tailnet.holds(addr) && !self.is_own(addr) {
                 self.named(addr, Tailnet::Claimed).await
             } else {
@@ -325,7 +335,7 @@ impl Gateway {
     }
 
     /// What a caller from the loopback is: a program of this device, or a peer that tailscaled passes on.
-    async fn relayed(&self, from: Arrival, stream: BorrowedFd<'_>) -> Tailnet {
+    async fn relayed(&self, from: Arrival, stream: BorrowedFd<'_>, port: &mut u16) -> Tailnet {
         let directory = &self.tailnet.directory;
         // A connection that once brought a peer brings no program of this device later.
         let stranger = if from.door == Door::Carried { Tailnet::Unknown } else { Tailnet::Outside };
@@ -335,6 +345,7 @@ impl Gateway {
         if !directory.relays() {
             return stranger;
         }
+        *port = from.from.port();
         // Asked each time: the next connection from that port may be somebody else's.
         let _turn = directory.lookups.acquire().await;
         // And twice: tailscaled forgets whom it carries a moment before it ends the connection.
@@ -345,7 +356,15 @@ impl Gateway {
                 Answer::Stranger | Answer::Failed => return Tailnet::Unknown,
             }
         }
+        *port = if stranger == Tailnet::Outside { 0 } else { *port };
         stranger
+    }
+
+    /// Whether tailscaled may have brought a caller: from the loopback, or, as a subnet router, from where it went.
+    fn may_be_carried(&self, addr: IpAddr, stream: BorrowedFd<'_>) -> bool {
+        let here = || rustix::net::getsockname(stream).ok().and_then(|own| SocketAddr::try_from(own).ok());
+        peer::loopback(addr)
+            || (self.tailnet.directory.relays() && here().is_some_and(|own| own.ip().to_canonical() == addr))
     }
 }
 
