@@ -96,6 +96,7 @@ pub use host::{Host, Now, Visibility, wall_ms};
 pub(crate) use kernel::{bind_to_device, inherit, peer_user};
 pub use ledger::{Entry, Sessions, uuid};
 pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};
+pub use object::depth;
 pub use resolve::look_up;
 pub use root::Root;
 pub use schema::{Args, Kind, Param};
