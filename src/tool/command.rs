@@ -104,7 +104,7 @@ impl Command {
         let mut option_before = false;
         let mut ended = false;
         for words in self.argv.chunk_by(|one, next| one.list != 0 && one.list == next.list) {
-            let start = argv.len();
+            let (start, ended_before) = (argv.len(), ended);
             for Word { text, list } in words {
                 match self::text(text, fields, args, ended)? {
                     Some(filled) => {
@@ -120,6 +120,7 @@ impl Command {
                     }
                     None => {
                         argv.truncate(start);
+                        ended = ended_before;
                         option_before = false;
                         break;
                     }

@@ -157,6 +157,8 @@ fn an_absent_value_takes_its_option_with_it() {
     // Words of a list stay or go together, and leave what stands before them alone.
     check(&["/p", "-h", "+-i", "+{y}", "+-j", "{x}"], &["/p", "-h", "v"]);
     check(&["/p", "-h", "+{y}", "{x}"], &["/p", "-h", "v"]);
+    let dash = argv(&["/p", "+--", "+{y}", "{x}"], serde_json::json!({"x": "-a"}));
+    assert_eq!(dash, Err("x: must not begin with -".into()), "the -- went with its list");
     check(&["/p", "+-i", "+{x}", "{y}", "z"], &["/p", "-i", "v", "z"]);
 }
 
