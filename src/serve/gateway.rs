@@ -238,7 +238,7 @@ impl Gateway {
     pub(super) async fn call(
         &self,
         permit: Permit,
-        checked: Checked,
+        mut checked: Checked,
         name: Option<Name>,
         caller: &Caller,
     ) -> Result<Outcome, Fault> {
@@ -257,7 +257,7 @@ impl Gateway {
         // Before it waits: the same key that comes again meanwhile must not wait beside it.
         let mut run =
             name.map(|name| Run { replays: &self.replays, turn: self.replays.borrow_mut().begin(name), began: false });
-        let turns = self.turns(&tool, &deadline).await?;
+        checked.turns = Some(Rc::new(self.turns(&tool, &deadline).await?));
         if let Some(run) = &mut run {
             run.began = true;
         }
@@ -268,7 +268,6 @@ impl Gateway {
             told.say(500, Some(("call_timeout", "")));
             return Ok(Outcome::Failed("the call ran out of time".into()));
         };
-        drop(turns);
         if let Some(run) = run {
             run.end(&outcome);
         }

@@ -203,6 +203,7 @@ pub(super) async fn run(declared: &Declared, command: &Command, host: &Host, cal
         rlimits: command.rlimits,
         output_bytes: command.output_bytes,
         timeout: Duration::from_millis(declared.timeout_ms.into()),
+        turns: call.turns.clone(),
     };
     let tell = |stream: Stream, bytes: &[u8]| call.tell(stream.word(), bytes);
     let progress = (command.progress && call.progress.is_some()).then_some(&tell as &dyn Fn(Stream, &[u8]));

@@ -103,6 +103,7 @@ pub use schema::{Args, Kind, Param};
 pub use table::{TOOLS, is_taken};
 pub use targets::Targets;
 
+use self::lane::Turns;
 use crate::gate::Permit;
 use crate::gate::session::Session;
 use declared::Work;
@@ -200,6 +201,7 @@ pub struct Call {
     args: Args,
     now: Now,
     progress: Option<Progress>,
+    turns: Option<Turns>,
 }
 
 impl Call {
@@ -242,11 +244,11 @@ impl Outcome {
 /// Runs the tool that `permit` is for, and no other, and remembers the session. `checked` says what to do: the arguments,
 /// and whether only to tell what would be done.
 pub async fn run(permit: Permit, checked: Checked, host: &Host) -> Outcome {
-    let Checked { tool, args, rehearsal, progress } = checked;
+    let Checked { tool, args, rehearsal, progress, turns } = checked;
     if permit.tool() != tool.name() {
         return Outcome::Failed(["a permit for another tool: ", permit.tool()].concat());
     }
-    let call = Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress };
+    let call = Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress, turns };
     let mut record = Record { tool: tool.clone(), call: &call, host, good: false };
     let outcome = match rehearsal.filter(|_| tool.tier() >= Tier::Act) {
         Some(policy) => rehearse(&tool, &call, host, &policy),
@@ -352,8 +354,14 @@ mod tests {
         let host = bare(&[]);
         let now = Now::read();
         for tool in &TOOLS {
-            let call =
-                Call { session: session(tool.name, "main"), owner: false, args: Args::default(), now, progress: None };
+            let call = Call {
+                session: session(tool.name, "main"),
+                owner: false,
+                args: Args::default(),
+                now,
+                progress: None,
+                turns: None,
+            };
             let tool = Listed::BuiltIn(tool);
             let _record = Record { tool: tool.clone(), call: &call, host: &host, good: true };
             smol::block_on(act(&tool, &call, &host));
@@ -375,6 +383,7 @@ mod tests {
             args: Args::default(),
             now: Now::read(),
             progress: None,
+            turns: None,
         };
         drop(Record { tool, call: &call, host: &host, good: false });
         let sessions = host.sessions.borrow();
