@@ -49,6 +49,8 @@ pub struct Gateway {
     pub(super) host: Rc<Host>,
     /// How often the secrets in force changed.
     era: Cell<u64>,
+    /// How often the configuration did.
+    reloads: Cell<u64>,
     pub(super) started: Instant,
     monitor: Monitor,
     /// All calls together.
@@ -99,6 +101,7 @@ impl Gateway {
                 settings: RefCell::new(regime.settings),
                 host: host.shared(),
                 era: Cell::default(),
+                reloads: Cell::default(),
                 started: Instant::now(),
                 monitor: Monitor::default(),
                 calls: Lane::new(all_calls(regime.calls)),
@@ -134,6 +137,7 @@ impl Gateway {
             Ok(regime) => {
                 let held = regime.held.clone();
                 self.put(regime);
+                self.reloads.set(self.reloads.get().wrapping_add(1));
                 let micros = began.elapsed().as_micros();
                 self.audit.say(Level::Info, format_args!("reload by={by} us={micros}"));
                 if !held.is_empty() {
@@ -257,7 +261,15 @@ impl Gateway {
         // Before it waits: the same key that comes again meanwhile must not wait beside it.
         let mut run =
             name.map(|name| Run { replays: &self.replays, turn: self.replays.borrow_mut().begin(name), began: false });
+        let (era, reloads) = (self.era.get(), self.reloads.get());
         checked.turns = Some(Rc::new(self.turns(&tool, &deadline).await?));
+        // What was decided before it waited is not decided any more.
+        if era != self.era.get() {
+            return Err(Fault::Denied(Deny::CredentialMismatch));
+        }
+        if reloads != self.reloads.get() {
+            return Err(Fault::ToolBusy(tool.name().into(), RETRY_SECS));
+        }
         if let Some(run) = &mut run {
             run.began = true;
         }
