@@ -188,7 +188,18 @@ fn redact_tree(node: &mut Node) {
     match node {
         Node::Map(entries) => {
             for (key, child) in entries {
-                if sensitive(key) { hide(child) } else { redact_tree(child) }
+                match (key.as_str(), &mut *child) {
+                    // An argument, a query and a content may be secrets without looking like any.
+                    ("argv", Node::List(words)) => words.iter_mut().skip(1).for_each(hide),
+                    ("body", _) => *child = Node::Text(REDACTED.to_owned()),
+                    ("url", Node::Text(url)) if !credentials(url) => {
+                        if let Some((place, _)) = url.split_once('?') {
+                            *url = [place, "?", REDACTED].concat();
+                        }
+                    }
+                    (key, child) if sensitive(key) => hide(child),
+                    (_, child) => redact_tree(child),
+                }
             }
         }
         Node::List(items) => items.iter_mut().for_each(redact_tree),
@@ -261,13 +272,23 @@ mod tests {
         let text =
             "{gateway: {port: 1, auth: {token: 'S1', password: {file: '/p', value: 'S0'}}, remote: {token: 'S2'}},
             tools: {allow: ['a', 'u:Sa@h', 'x?token=Sb'], http: {x: {url: 'http://u:S3@h/', headers: {Authorization: 'Bearer S4'},
-            body: {api_key: 'S5'}}}, commands: {y: {env: {PW: 'S6'}, argv: ['/b', '--token=S7']}}},
+            body: {api_key: 'S5', pin: 5150}}, w: {url: 'http://h/p?k=Sc', body: 'Sd'}},
+            commands: {y: {env: {PW: 'S6'}, argv: ['/b', '-pSe', ['-k', 'S7']]}}},
             models: {providers: {o: {apiKey: 'S8'}}}, agents: {list: [{id: 'm', model: {primary: 'o/m'}, x: 'S9'}]}}";
         let json = redact(text).unwrap();
-        for secret in ["Sa", "Sb", "S0", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"] {
+        for secret in ["Sa", "Sb", "Sc", "Sd", "Se", "5150", "S0", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"]
+        {
             assert!(!json.contains(secret), "{secret} in {json}");
         }
-        for shown in ["\"/p\"", "\"allow\":[\"a\",", "\"id\":\"m\"", "\"primary\":\"o/m\"", "\"port\":1"] {
+        for shown in [
+            "\"/p\"",
+            "\"allow\":[\"a\",",
+            "\"id\":\"m\"",
+            "\"primary\":\"o/m\"",
+            "\"port\":1",
+            "[\"/b\",",
+            "\"http://h/p?",
+        ] {
             assert!(json.contains(shown), "{shown} not in {json}");
         }
         assert_eq!(redact("{"), None);
