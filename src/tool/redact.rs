@@ -3,7 +3,11 @@
 use crate::limits::LOG_TAIL_LINE_BYTES;
 
 /// Words before a secret, in lower case: `token=…`, `"password": "…"`, `X-Api-Key: …`.
-const KEYS: [&str; 8] = ["api-key", "api_key", "apikey", "passwd", "password", "pwd", "secret", "token"];
+const KEYS: [&str; 10] =
+    ["api-key", "api_key", "apikey", "passphrase", "passwd", "password", "psk", "pwd", "secret", "token"];
+
+/// Words before secrets with spaces between them, which go on to the line's end.
+const LINES: [&str; 2] = ["authorization", "cookie"];
 
 /// What stands for a secret.
 const HIDDEN: &str = "[redacted]";
@@ -55,23 +59,34 @@ fn push(out: &mut String, char: char) {
 /// If `rest` begins with a secret's announcement: the lengths of that and of the secret.
 fn secret(rest: &str) -> Option<(usize, usize)> {
     let quotes = ['"', '\''];
-    if let Some(after) = rest.strip_prefix("authorization").and_then(|after| after.strip_prefix([':', '='])) {
-        // A scheme, a space, a credential.
-        let value = after.trim_start();
-        let end = value.find(quotes).unwrap_or(value.len());
-        return announced(rest, value, end);
-    }
-    let value = match rest.strip_prefix("bearer ") {
-        Some(after) => after.trim_start(),
-        None => {
-            let after = KEYS.iter().find_map(|key| rest.strip_prefix(key))?;
-            let after = after.strip_prefix(quotes).unwrap_or(after).trim_start_matches(' ');
-            let after = after.strip_prefix([':', '='])?.trim_start_matches(' ');
-            after.strip_prefix(quotes).unwrap_or(after)
-        }
-    };
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | ')' | ']' | '}' | '<');
-    announced(rest, value, value.find(ends).unwrap_or(value.len()))
+    if let Some(value) = rest.strip_prefix("://") {
+        // A user and a password, before the host.
+        let host = value.split(|c: char| c == '/' || c.is_whitespace() || quotes.contains(&c)).next()?;
+        return announced(rest, value, host.rfind('@')?);
+    }
+    let (mut value, mut lines) = (rest.strip_prefix("bearer ").map(str::trim_start), false);
+    if value.is_none() {
+        let key = KEYS.iter().chain(&LINES).find(|key| rest.starts_with(**key))?;
+        lines = LINES.contains(key);
+        // JSON in JSON has a backslash before each quote.
+        let fills = |c: char| c.is_whitespace() || c == '\\';
+        let after = rest.strip_prefix(key)?.trim_start_matches(fills);
+        let after = after.strip_prefix(quotes).unwrap_or(after).trim_start_matches(fills);
+        value = Some(after.strip_prefix([':', '='])?.trim_start_matches(fills));
+    }
+    let value = value?;
+    if let Some(inner) = value.strip_prefix(quotes) {
+        let mut escaped = false;
+        let end = inner.find(|c| {
+            let end = !escaped && value.starts_with(c) && quotes.contains(&c);
+            escaped = !escaped && c == '\\';
+            end
+        });
+        return announced(rest, inner, end.unwrap_or(inner.len()));
+    }
+    let end = if lines { None } else { value.find(ends) };
+    announced(rest, value, end.unwrap_or(value.len()))
 }
 
 fn announced(rest: &str, value: &str, secret: usize) -> Option<(usize, usize)> {
@@ -97,9 +112,18 @@ mod tests {
         check("{\"token\": \"abc\",\"n\":1}", "{\"token\": \"[redacted]\",\"n\":1}");
         check("Password: hunter2, user: x", "Password: [redacted], user: x");
         check("password is wrong; tokens: 5; token=", "password is wrong; tokens: 5; token=");
-        check("X-API-Key: k1; secret='s p'", "X-API-Key: [redacted]; secret='[redacted] p'");
+        check("X-API-Key: k1; secret='s p' x", "X-API-Key: [redacted]; secret='[redacted]' x");
         check("Authorization: Basic dXNlcjp4", "Authorization: [redacted]");
-        check("-H 'authorization: Digest a=\u{1}b, c' /x", "-H 'authorization: [redacted]' /x");
+        check("-H 'authorization: Digest a=\u{1}b, c' /x", "-H 'authorization: [redacted]");
+        check("{\"Authorization\": \"Basic dXNlcg==\",\"n\":1}", "{\"Authorization\": \"[redacted]\",\"n\":1}");
+        check("Cookie: a=\"b\"; c=d", "Cookie: [redacted]");
+        check("Set-Cookie: a=b; Path=/", "Set-Cookie: [redacted]");
+        check("GET https://bob:hunt;2@cam/ ok a@b", "GET https://[redacted]@cam/ ok a@b");
+        check("http://h/a@b http://h", "http://h/a@b http://h");
+        check("wpa_passphrase=a psk=b", "wpa_passphrase=[redacted] psk=[redacted]");
+        check(r#"{"password":"he said \"x\" y","n":1}"#, r#"{"password":"[redacted]","n":1}"#);
+        check(r#"{"password": "a b"}"#, r#"{"password": "[redacted]"}"#);
+        check(r#"{\"token\":\"a b\",\"n\":1}"#, r#"{\"token\":\"[redacted]"#);
         check("token=a token=b", "token=[redacted] token=[redacted]");
         check("token=token=token=x", "token=[redacted]");
         check("äöü token=ß€ ok", "äöü token=[redacted] ok");
@@ -125,7 +149,7 @@ mod tests {
 
     #[test]
     fn hostile_lines_take_linear_time() {
-        for piece in ["token=", "authorization:", "bearer ", "\u{202e}", "\""] {
+        for piece in ["token=", "token=\"", "://", "://@", "://a", "authorization:", "bearer ", "\u{202e}", "\""] {
             let line = piece.repeat(LOG_TAIL_LINE_BYTES);
             assert!(clean(&line).len() <= LOG_TAIL_LINE_BYTES * 10);
         }
