@@ -96,7 +96,7 @@ impl Order<'_> {
         let args = tool.check(self.args, self.action.as_deref()).map_err(Fault::ArgumentInvalid)?;
         let rehearsal = self.rehearse.then(|| gate.explain(principal.scopes(), &subject).ok()).flatten();
         let rehearsal = rehearsal.map(|(_, steps)| steps_json(&steps));
-        let checked = Checked { tool, args, rehearsal, progress: None, turns: None };
+        let checked = Checked { tool, args, rehearsal, progress: None };
         // Only a call that may run now has a name, so a rule that came in between is not passed by with an old key.
         let name = self.key.map(|key| replay::name(seeds, principal, &key, self.content));
         Ok((permit, checked, name))

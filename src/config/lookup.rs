@@ -187,18 +187,15 @@ fn redact_value(node: &mut Node, row: Key) {
 fn redact_tree(node: &mut Node) {
     match node {
         Node::Map(entries) => {
+            // An argument, a query and a content may be secrets without looking like any.
             for (key, child) in entries {
-                match (key.as_str(), &mut *child) {
-                    // An argument, a query and a content may be secrets without looking like any.
-                    ("argv", Node::List(words)) => words.iter_mut().skip(1).for_each(hide),
-                    ("body", _) => *child = Node::Text(REDACTED.to_owned()),
-                    ("url", Node::Text(url)) if !credentials(url) => {
-                        if let Some((place, _)) = url.split_once('?') {
-                            *url = [place, "?", REDACTED].concat();
-                        }
-                    }
-                    (key, child) if sensitive(key) => hide(child),
-                    (_, child) => redact_tree(child),
+                match child {
+                    Node::List(words) if key == "argv" => words.iter_mut().skip(1).for_each(hide),
+                    _ if sensitive(key) => hide(child),
+                    _ => redact_tree(child),
+                }
+                if let ("url", Node::Text(url)) = (key.as_str(), child) {
+                    url.truncate(url.find('?').map_or(url.len(), |at| at.saturating_add(1)));
                 }
             }
         }
@@ -208,19 +205,19 @@ fn redact_tree(node: &mut Node) {
     }
 }
 
-/// Hides every text in `node`.
+/// Hides every text and number in `node`.
 fn hide(node: &mut Node) {
     match node {
-        Node::Text(text) => *text = REDACTED.to_owned(),
         Node::List(items) => items.iter_mut().for_each(hide),
         Node::Map(entries) => entries.iter_mut().for_each(|(_, child)| hide(child)),
-        Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => {}
+        Node::Text(_) | Node::Int(_) | Node::Float(_) => *node = Node::Text(REDACTED.to_owned()),
+        Node::Null | Node::Bool(_) => {}
     }
 }
 
 fn sensitive(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let words = ["auth", "cookie", "credential", "env", "headers", "key", "passw", "secret", "token"];
+    let words = ["auth", "body", "cookie", "credential", "env", "headers", "key", "passw", "secret", "token"];
     words.iter().any(|word| key.contains(word))
 }
 

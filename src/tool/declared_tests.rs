@@ -35,7 +35,7 @@ const HOSTILE: &[&str] = &[
     ".",
     "a/../b",
     "..\\b",
-    "%2e%2e%2fb",
+    "a%2f..%5cb",
     "a..b/c",
     "?a=b&c=d#e",
     "\u{2013}\u{2014}\u{2212}dash",
@@ -201,7 +201,7 @@ fn service() -> Service {
 #[test]
 fn a_value_is_escaped_for_its_place_in_a_request() {
     let (service, fields) = (service(), fields());
-    let up = |value: &str| value == "." || value.contains("../") || value.contains("%2e") || value.starts_with("..");
+    let up = |value: &str| value == "." || value.contains("../") || value.contains("..%") || value.starts_with("..");
     for value in HOSTILE {
         let args = args(&fields, &serde_json::json!({"x": value})).unwrap();
         let would = match remote::would(&service, &fields, &args) {

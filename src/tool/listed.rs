@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::declared::Declared;
-use super::lane::{Lane, Turns, Width};
+use super::lane::{Lane, Width};
 use super::object::insert;
 use super::{Args, Host, TOOLS, Tier, Tool, command, declared::Work, fields, schema};
 use crate::limits::{CALL_SECS, CALLS_WAITING, PROBE_CALLS};
@@ -33,8 +33,6 @@ pub struct Checked {
     pub rehearsal: Option<String>,
     /// Who is told of output as it comes.
     pub progress: Option<Progress>,
-    /// What is free again when nothing is left of the call.
-    pub turns: Option<Turns>,
 }
 
 impl std::fmt::Debug for Checked {

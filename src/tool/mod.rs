@@ -243,12 +243,13 @@ impl Outcome {
 
 /// Runs the tool that `permit` is for, and no other, and remembers the session. `checked` says what to do: the arguments,
 /// and whether only to tell what would be done.
-pub async fn run(permit: Permit, checked: Checked, host: &Host) -> Outcome {
-    let Checked { tool, args, rehearsal, progress, turns } = checked;
+pub async fn run(permit: Permit, checked: Checked, turns: Turns, host: &Host) -> Outcome {
+    let Checked { tool, args, rehearsal, progress } = checked;
     if permit.tool() != tool.name() {
         return Outcome::Failed(["a permit for another tool: ", permit.tool()].concat());
     }
-    let call = Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress, turns };
+    let call =
+        Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress, turns: Some(turns) };
     let mut record = Record { tool: tool.clone(), call: &call, host, good: false };
     let outcome = match rehearsal.filter(|_| tool.tier() >= Tier::Act) {
         Some(policy) => rehearse(&tool, &call, host, &policy),

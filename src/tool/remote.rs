@@ -153,13 +153,13 @@ pub(super) fn plan(service: &Service, fields: &[Field], args: &Args) -> Result<P
     Ok(Planned { path, fields: lines, content })
 }
 
-/// Whether a server may find a step up in `path`: some take an encoded slash for a slash, and some decode twice.
+/// Whether a server may find a step up in `path`: some take an encoded slash for a slash, and some decode it twice.
 fn climbs(path: &str) -> bool {
-    let mut steps = path.to_ascii_lowercase();
-    for (code, meaning) in [("%25", "%"), ("%2e", "."), ("%2f", "/"), ("%5c", "/")] {
-        steps = steps.replace(code, meaning);
-    }
-    steps.split('/').any(|step| matches!(step, "." | ".."))
+    path.as_bytes().split(|byte| matches!(byte, b'/' | b'%')).any(|step| {
+        let step = step.strip_prefix(b"25").unwrap_or(step);
+        let ([b'2', b'f' | b'F', step @ ..] | [b'5', b'c' | b'C', step @ ..] | step) = step;
+        matches!(step, b"." | b"..")
+    })
 }
 
 impl Tree {
