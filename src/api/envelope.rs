@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use crate::limits::{BODY_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::tool::depth;
 
 /// The fields of a call, as sent. A field given twice counts by its last value; unknown fields are ignored.
 #[derive(Debug, Default)]
@@ -71,32 +72,6 @@ pub fn read(text: &str) -> Result<Envelope<'_>, String> {
         return Err(format!("Invalid JSON: nested deeper than {JSON_DEPTH_MAX} levels"));
     }
     serde_json::from_str(text).map_err(|error| format!("Invalid JSON: {error}"))
-}
-
-/// The deepest nesting of arrays and objects, counted before anything parses.
-pub(super) fn depth(text: &str) -> usize {
-    let (mut deepest, mut now) = (0_usize, 0_usize);
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'[' | b'{' => {
-                now = now.saturating_add(1);
-                deepest = deepest.max(now);
-            }
-            b']' | b'}' => now = now.saturating_sub(1),
-            b'"' => {
-                while let Some(byte) = bytes.next() {
-                    match byte {
-                        b'\\' => _ = bytes.next(),
-                        b'"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    deepest
 }
 
 /// The value as a trimmed string; `None` when it is absent, another type or blank. A lone surrogate becomes U+FFFD.

@@ -1,53 +1,43 @@
-//! Compact JSON → the same JSON pretty-printed with two spaces, already escaped to stand inside a JSON string. Pure.
+//! JSON → the same JSON pretty-printed with two spaces, already escaped to stand inside a JSON string. Pure.
 //!
 //! The reference's results carry their details twice, once as indented text. Writing that text straight into the
 //! answer needs neither a tree nor a second copy. Source: contract http.md §5.2.
 
-/// Appends `compact` to `out`, indented as `JSON.stringify(value, null, 2)` does and escaped as a JSON string's content.
-/// `compact` must be valid compact JSON.
-pub fn push_indented(out: &mut Vec<u8>, compact: &str) {
+use crate::limits::TOOL_RESULT_BYTES;
+
+/// Appends `json` to `out`, indented as `JSON.stringify(value, null, 2)` does and escaped as a JSON string's content.
+/// `json` must be valid; what somebody else wrote may have whitespace in it.
+pub fn push_indented(out: &mut Vec<u8>, json: &str) {
     let mut depth = 0_usize;
-    let mut rest = compact.as_bytes();
+    let mut rest = json.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        rest = match byte {
-            b'"' => push_string(out, after),
+        rest = after;
+        match byte {
+            b'"' => rest = push_string(out, after),
             b'{' | b'[' => {
                 out.push(byte);
-                match after.split_first() {
-                    Some((close @ (b'}' | b']'), after)) => {
-                        out.push(*close);
-                        after
-                    }
-                    _ => {
-                        depth = depth.saturating_add(1);
-                        push_break(out, depth);
-                        after
-                    }
+                if let Some((close @ (b'}' | b']'), after)) = after.trim_ascii_start().split_first() {
+                    out.push(*close);
+                    rest = after;
+                } else {
+                    depth = depth.saturating_add(1);
+                    push_break(out, depth);
                 }
             }
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
                 push_break(out, depth);
                 out.push(byte);
-                after
             }
             b',' => {
                 out.push(byte);
                 push_break(out, depth);
-                after
             }
-            b':' => {
-                out.extend_from_slice(b": ");
-                after
-            }
-            _ => {
-                // A number or a literal: up to the next thing that has a meaning.
-                let end = rest.iter().position(|b| matches!(b, b',' | b'}' | b']')).unwrap_or(rest.len());
-                let (literal, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-                out.extend_from_slice(literal);
-                after
-            }
-        };
+            b':' => out.extend_from_slice(b": "),
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            // A part of a number or a literal.
+            _ => out.push(byte),
+        }
     }
 }
 
@@ -76,16 +66,12 @@ fn push_string<'c>(out: &mut Vec<u8>, mut rest: &'c [u8]) -> &'c [u8] {
     }
 }
 
-/// A line break and indentation, as they stand inside a JSON string.
+/// A line break and indentation, as they stand inside a JSON string. A text that is long already goes on in one line:
+/// what somebody else nested deeply must not cost many times its size.
 fn push_break(out: &mut Vec<u8>, depth: usize) {
-    /// As deep as results of ours ever are; a deeper one takes the loop.
-    const BREAK: &[u8] = b"\\n                ";
-    match BREAK.get(..depth.saturating_mul(2).saturating_add(2)) {
-        Some(whole) => out.extend_from_slice(whole),
-        None => {
-            out.extend_from_slice(b"\\n");
-            (0..depth).for_each(|_| out.extend_from_slice(b"  "));
-        }
+    if out.len() < 4 * TOOL_RESULT_BYTES {
+        out.extend_from_slice(b"\\n");
+        out.resize(out.len().saturating_add(depth.saturating_mul(2)), b' ');
     }
 }
 
@@ -114,8 +100,25 @@ mod tests {
             r#"{"a":"x\"y\\","b":"{[,:]}","c":"\n\t\u0001é"}"#,
             r#"[[[["\\"]]],"\\\""]"#,
             "[[[[[[[[[[1,2]]]]]]]]]]",
+            " [ 1 ,\ttrue\n, { } ,[\r\n] , {\"a b\" : \" [ \" , \"c\":null } ] ",
         ] {
             check(compact);
+        }
+    }
+
+    #[test]
+    fn deep_and_wide_json_stays_near_its_size() {
+        let (open, close) = ("[".repeat(60), "]".repeat(60));
+        let room = TOOL_RESULT_BYTES - 2 * open.len();
+        for part in ["1,", "[[[[]]]],", "{\"\":[1]},"] {
+            let wide = [&open, part.repeat(room / part.len()).trim_end_matches(','), &close].concat();
+            let mut out = Vec::new();
+            push_indented(&mut out, &wide);
+            assert!(out.len() < 8 * TOOL_RESULT_BYTES, "{part}: {}", out.len());
+            out = [b"\"", &*out, b"\""].concat();
+            let text: String = serde_json::from_slice(&out).unwrap();
+            let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+            assert_eq!(value(&text), value(&wide), "{part}");
         }
     }
 }

@@ -187,8 +187,16 @@ fn redact_value(node: &mut Node, row: Key) {
 fn redact_tree(node: &mut Node) {
     match node {
         Node::Map(entries) => {
+            // An argument, a query and a content may be secrets without looking like any.
             for (key, child) in entries {
-                if sensitive(key) { hide(child) } else { redact_tree(child) }
+                match child {
+                    Node::List(words) if key == "argv" => words.iter_mut().skip(1).for_each(hide),
+                    _ if sensitive(key) => hide(child),
+                    _ => redact_tree(child),
+                }
+                if let ("url", Node::Text(url)) = (key.as_str(), child) {
+                    url.truncate(url.find('?').map_or(url.len(), |at| at.saturating_add(1)));
+                }
             }
         }
         Node::List(items) => items.iter_mut().for_each(redact_tree),
@@ -197,19 +205,19 @@ fn redact_tree(node: &mut Node) {
     }
 }
 
-/// Hides every text in `node`.
+/// Hides every text and number in `node`.
 fn hide(node: &mut Node) {
     match node {
-        Node::Text(text) => *text = REDACTED.to_owned(),
         Node::List(items) => items.iter_mut().for_each(hide),
         Node::Map(entries) => entries.iter_mut().for_each(|(_, child)| hide(child)),
-        Node::Null | Node::Bool(_) | Node::Int(_) | Node::Float(_) => {}
+        Node::Text(_) | Node::Int(_) | Node::Float(_) => *node = Node::Text(REDACTED.to_owned()),
+        Node::Null | Node::Bool(_) => {}
     }
 }
 
 fn sensitive(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let words = ["auth", "cookie", "credential", "env", "headers", "key", "passw", "secret", "token"];
+    let words = ["auth", "body", "cookie", "credential", "env", "headers", "key", "passw", "secret", "token"];
     words.iter().any(|word| key.contains(word))
 }
 
@@ -261,13 +269,23 @@ mod tests {
         let text =
             "{gateway: {port: 1, auth: {token: 'S1', password: {file: '/p', value: 'S0'}}, remote: {token: 'S2'}},
             tools: {allow: ['a', 'u:Sa@h', 'x?token=Sb'], http: {x: {url: 'http://u:S3@h/', headers: {Authorization: 'Bearer S4'},
-            body: {api_key: 'S5'}}}, commands: {y: {env: {PW: 'S6'}, argv: ['/b', '--token=S7']}}},
+            body: {api_key: 'S5', pin: 5150}}, w: {url: 'http://h/p?k=Sc', body: 'Sd'}},
+            commands: {y: {env: {PW: 'S6'}, argv: ['/b', '-pSe', ['-k', 'S7']]}}},
             models: {providers: {o: {apiKey: 'S8'}}}, agents: {list: [{id: 'm', model: {primary: 'o/m'}, x: 'S9'}]}}";
         let json = redact(text).unwrap();
-        for secret in ["Sa", "Sb", "S0", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"] {
+        for secret in ["Sa", "Sb", "Sc", "Sd", "Se", "5150", "S0", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"]
+        {
             assert!(!json.contains(secret), "{secret} in {json}");
         }
-        for shown in ["\"/p\"", "\"allow\":[\"a\",", "\"id\":\"m\"", "\"primary\":\"o/m\"", "\"port\":1"] {
+        for shown in [
+            "\"/p\"",
+            "\"allow\":[\"a\",",
+            "\"id\":\"m\"",
+            "\"primary\":\"o/m\"",
+            "\"port\":1",
+            "[\"/b\",",
+            "\"http://h/p?",
+        ] {
             assert!(json.contains(shown), "{shown} not in {json}");
         }
         assert_eq!(redact("{"), None);

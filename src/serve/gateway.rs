@@ -36,7 +36,7 @@ use crate::gate::scope::Scopes;
 use crate::gate::tailnet::Caller;
 use crate::gate::{Deny, Gate, Permit};
 use crate::limits::{CALLS_WAITING, RETRY_SECS, SOCKET_TICK_MS, SOCKETS_WAITING_PER_PEER, TURN_SECS};
-use crate::tool::lane::{Busy, Lane, Turn, Width};
+use crate::tool::lane::{Busy, Lane, Turns, Width};
 use crate::tool::{self, Checked, Desk, Host, Listed, Outcome, Reloaded};
 use crate::wire::body::Framing;
 use crate::wire::head::Head;
@@ -272,11 +272,10 @@ impl Gateway {
         let session = permit.session().key.clone();
         let mut told = Told { gateway: self, tool: tool.name(), session: &session, caller, began, said: false };
         deadline.start(Duration::from_millis(tool.span_ms()));
-        let Ok(outcome) = deadline.race(pin!(tool::run(permit, checked, &self.host))).await else {
+        let Ok(outcome) = deadline.race(pin!(tool::run(permit, checked, turns, &self.host))).await else {
             told.say(500, Some(("call_timeout", "")));
             return Ok(Outcome::Failed("the call ran out of time".into()));
         };
-        drop(turns);
         if let Some(run) = run {
             run.end(&outcome);
         }
@@ -288,8 +287,9 @@ impl Gateway {
     /// Waits until the call may run: its tool's turn first, so that who waits for a busy tool keeps nobody else waiting.
     ///
     /// # Errors
-    /// [`Fault::ToolBusy`].
-    async fn turns(&self, tool: &Listed, deadline: &Deadline) -> Result<(Option<Turn>, Turn), Fault> {
+    /// [`Fault::ToolBusy`], also when a reload came between; what was decided before it is not decided any more.
+    async fn turns(&self, tool: &Listed, deadline: &Deadline) -> Result<Turns, Fault> {
+        let (era, read) = (self.era.get(), self.read.get());
         let now_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         let own = match tool.lane(&self.host) {
             Some(lane) => Some(lane.enter(now_ms).map_err(|Busy(secs)| Fault::ToolBusy(tool.name().into(), secs))?),
@@ -302,11 +302,12 @@ impl Gateway {
                 None => None,
             };
             let all = self.calls.enter(now_ms).map_err(|Busy(secs)| Fault::ToolBusy("".into(), secs))?;
-            Ok((own, all.await))
+            Ok(Rc::new((own, all.await)))
         };
         match deadline.race(waits).await {
-            Ok(turns) => turns,
-            Err(_) => Err(Fault::ToolBusy(tool.name().into(), RETRY_SECS)),
+            Ok(turns) if read == self.read.get() => turns,
+            Ok(_) if era != self.era.get() => Err(Fault::Denied(Deny::CredentialMismatch)),
+            _ => Err(Fault::ToolBusy(tool.name().into(), RETRY_SECS)),
         }
     }
 
@@ -454,7 +455,7 @@ impl Service for Rc<Gateway> {
         Gateway::welcomes(self, from, stream)
     }
 
-    fn era(&self) -> u64 {
+    fn era(&self) -> u16 {
         self.tailnet.era.get()
     }
 

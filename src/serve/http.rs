@@ -85,7 +85,7 @@ pub trait Service: 'static {
         true
     }
     /// Counts how often those who were welcome before are so no longer, whoever they are.
-    fn era(&self) -> u64 {
+    fn era(&self) -> u16 {
         0
     }
     /// Is told of every answer that did not come from [`Service::answer`], for the log.
@@ -217,9 +217,9 @@ enum Next<K> {
 pub async fn serve<S: Service>(shared: Rc<Shared<S>>, stream: Watched<OwnedFd>, from: Arrival) {
     let line = Line::new(&shared, stream, from);
     let mut carry = Vec::new();
-    let (mut first, era) = (true, shared.service.era());
+    let mut first = true;
     let end = loop {
-        match Box::pin(line.exchange(std::mem::take(&mut carry), first, era)).await {
+        match Box::pin(line.exchange(std::mem::take(&mut carry), first)).await {
             Ok(Next::Request(left)) => carry = left,
             Ok(Next::Socket(knock, left)) => {
                 break if Box::pin(socket::converse(&line, knock, left)).await { End::Linger } else { End::Gone };
@@ -262,7 +262,7 @@ impl<S: Service> Line<'_, S> {
     }
 
     /// One request and its answer.
-    async fn exchange(&self, carry: Vec<u8>, first: bool, era: u64) -> Result<Next<S::Knock>, End> {
+    async fn exchange(&self, carry: Vec<u8>, first: bool) -> Result<Next<S::Knock>, End> {
         let (head, carry) = match self.read_head(carry, first).await? {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault, false).await,
@@ -278,7 +278,7 @@ impl<S: Service> Line<'_, S> {
         // A peer that waits for 100 and gets another answer may or may not send its body: nobody can tell where the
         // next request begins, so the connection cannot be kept.
         let waits = !head.is_http10() && head.values("expect").next().is_some() && framing != Framing::Length(0);
-        let Some(caller) = Box::pin(self.meet(&head, era)).await else { return Err(End::Gone) };
+        let Some(caller) = Box::pin(self.meet(&head)).await else { return Err(End::Gone) };
         let keep = keep && !caller.is_doubtful();
         let (ticket, expects) = match self.shared.service.open(&head, framing, &caller) {
             Opened::Answer(answer) => {
@@ -330,10 +330,10 @@ impl<S: Service> Line<'_, S> {
         if self.write(answer, Manner { keep, head_only }).await? { Ok(Next::Request(carry)) } else { Err(End::Linger) }
     }
 
-    /// Who is at the other end; nobody whom a reload has shut out since the connection was welcome in that `era`.
-    async fn meet(&self, head: &Head, era: u64) -> Option<Caller> {
+    /// Who is at the other end; nobody whom a reload has shut out since the connection was welcome.
+    async fn meet(&self, head: &Head) -> Option<Caller> {
         let (service, from) = (&self.shared.service, self.from.get());
-        let welcome = || service.era() == era && service.welcomes(from, self.stream());
+        let welcome = || service.era() == self.era && service.welcomes(from, self.stream());
         if !welcome() {
             return None;
         }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use super::deadline::{Deadline, Expired};
-use super::http::Shared;
+use super::http::{Service, Shared};
 use super::listen::{Arrival, Door};
 use super::reactor::Watched;
 use crate::gate::tailnet::Caller;
@@ -37,6 +37,8 @@ pub(super) struct Line<'s, S> {
     pub deadline: Deadline,
     /// Where it comes from.
     pub from: Cell<Arrival>,
+    /// When it came, as the service counts.
+    pub era: u16,
     /// What it shares with the others.
     pub shared: &'s Rc<Shared<S>>,
     stream: Watched<OwnedFd>,
@@ -44,10 +46,17 @@ pub(super) struct Line<'s, S> {
     turn: Cell<u8>,
 }
 
-impl<S> Line<'_, S> {
+impl<S: Service> Line<'_, S> {
     /// A connection that came as `from` over `stream`.
     pub fn new(shared: &Rc<Shared<S>>, stream: Watched<OwnedFd>, from: Arrival) -> Line<'_, S> {
-        Line { deadline: shared.deadlines.deadline(), stream, from: Cell::new(from), shared, turn: Cell::new(0) }
+        Line {
+            deadline: shared.deadlines.deadline(),
+            stream,
+            from: Cell::new(from),
+            era: shared.service.era(),
+            shared,
+            turn: Cell::new(0),
+        }
     }
 
     /// The connection itself.

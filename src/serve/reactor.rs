@@ -360,6 +360,7 @@ mod tests {
             rlimits: child::Rlimits { processes: None, ..Default::default() },
             output_bytes: EVENTS_AT_ONCE,
             timeout: Duration::from_secs(most),
+            turns: None,
         };
         heir();
         let (reactor, deadlines) = (Reactor::new().unwrap(), Rc::default());

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::deadline::Expired;
 use super::http::{Service, Shared};
@@ -169,6 +170,8 @@ enum Stage {
     Closing,
     /// The handshake.
     Hello,
+    /// Waiting for the rest of a message.
+    Message,
     /// Waiting for the peer to say something.
     Rest,
     /// Waiting for the peer to take its frames.
@@ -185,7 +188,7 @@ pub(super) fn converse<'s, S: Service>(
     let pipe = Pipe::new(line.shared.answers.lease(), line.shared.bounds.queue_bytes);
     let talk = line.shared.service.talk(knock, &pipe);
     let reader = Reader::new(Role::Server, SOCKET_HELLO_BYTES);
-    let ear = Ear { reader, rest: carry, lease: None, deaf: false, farewell: false };
+    let ear = Ear { reader, rest: carry.into(), begun: None, lease: None, deaf: false, farewell: false };
     let mut socket = Socket { shared: line.shared, pipe, talk, ear, works: Vec::new(), stage: Stage::Hello };
     line.deadline.start(line.shared.bounds.hello);
     // Nothing but the socket is in here, because there are as many of these as sockets.
@@ -199,7 +202,7 @@ pub(super) fn converse<'s, S: Service>(
                         socket.pipe.close(&frame::close(1000, ""));
                         socket.enter(line, Stage::Closing);
                     }
-                    Stage::Closing | Stage::Rest | Stage::Write => return false,
+                    Stage::Closing | Stage::Message | Stage::Rest | Stage::Write => return false,
                 },
             }
         }
@@ -210,7 +213,9 @@ pub(super) fn converse<'s, S: Service>(
 struct Ear {
     reader: Reader,
     /// What was read and is not heard yet, because the peer has answers to take first.
-    rest: Vec<u8>,
+    rest: Box<[u8]>,
+    /// When the message began that is not whole yet.
+    begun: Option<Instant>,
     /// The share that `rest`, or a message which is not whole yet, has of the pool.
     lease: Option<Lease>,
     /// The peer broke the protocol: nothing it sends can be understood.
@@ -264,7 +269,11 @@ impl<S: Service> Socket<'_, S> {
                 Poll::Pending => break,
             }
         }
-        if self.pipe.state.get() == State::Dropped {
+        let ear = &mut self.ear;
+        ear.begun = ear.reader.within().then(|| ear.begun.unwrap_or_else(Instant::now));
+        // A peer that is told something meanwhile gains no time for its message.
+        let late = ear.begun.is_some_and(|begun| begun.elapsed() > line.shared.bounds.body);
+        if late || self.pipe.state.get() == State::Dropped {
             return Poll::Ready(End::Gone);
         }
         self.enter(line, self.due());
@@ -301,7 +310,7 @@ impl<S: Service> Socket<'_, S> {
                         continue;
                     }
                     if lend(&mut self.ear.lease, &self.shared.bodies, bytes.len()) {
-                        self.ear.rest = bytes.to_vec();
+                        self.ear.rest = bytes.into();
                         return;
                     }
                     Violation::NoRoom
@@ -321,7 +330,7 @@ impl<S: Service> Socket<'_, S> {
             Event::Message { kind, content } if matches!(self.pipe.state.get(), State::Hello | State::Open) => {
                 let work = self.talk.hear(kind, &content);
                 drop(content);
-                self.ear.lease = None;
+                (self.ear.lease, self.ear.begun) = (None, None);
                 // What need not wait is over at once, and not counted against what comes right behind it.
                 let mut cx = Context::from_waker(cx.waker());
                 self.works.extend(work.and_then(|mut work| work.as_mut().poll(&mut cx).is_pending().then_some(work)));
@@ -367,20 +376,26 @@ impl<S: Service> Socket<'_, S> {
         match self.pipe.state.get() {
             State::Closing | State::Dropped => Stage::Closing,
             State::Hello => Stage::Hello,
-            State::Open if self.pipe.queue.borrow().frames.is_empty() => Stage::Rest,
-            State::Open => Stage::Write,
+            State::Open if !self.pipe.queue.borrow().frames.is_empty() => Stage::Write,
+            State::Open if self.ear.begun.is_some() => Stage::Message,
+            State::Open => Stage::Rest,
         }
     }
 
     /// Enters a stage, if the socket is not in it already: its deadline counts from the first moment.
     fn enter(&mut self, line: &Line<'_, S>, stage: Stage) {
-        if self.stage == stage {
+        // Another message has begun where one has ended.
+        if self.stage == stage && stage != Stage::Message {
             return;
         }
         self.stage = stage;
         match stage {
             Stage::Closing => line.deadline.start(SOCKET_CLOSE_SECS),
             Stage::Hello => {}
+            Stage::Message => {
+                let took = self.ear.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+                line.deadline.start(line.shared.bounds.body.saturating_sub(took));
+            }
             Stage::Rest => line.deadline.stop(),
             Stage::Write => line.deadline.start(line.shared.bounds.write),
         }

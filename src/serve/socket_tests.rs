@@ -201,8 +201,8 @@ fn an_answer_without_room_is_an_error_and_no_end() {
 }
 
 /// A served connection, and its other end, which does not wait.
-fn served(write: Duration) -> (Rc<Reactor>, Rc<Shared<Rc<Gateway>>>, impl Future<Output = ()>, TcpStream) {
-    let shared = Shared::new(gateway(), Bounds { write, ..Bounds::default() });
+fn served(bounds: Bounds) -> (Rc<Reactor>, Rc<Shared<Rc<Gateway>>>, impl Future<Output = ()>, TcpStream) {
+    let shared = Shared::new(gateway(), bounds);
     let listener = TcpListener::bind((PEER, 0)).expect("a listener");
     let peer = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
     let own = listener.accept().expect("its other end").0;
@@ -221,7 +221,7 @@ fn masked(payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_peer_that_never_reads_is_dropped() {
-    let (reactor, shared, serving, mut peer) = served(Duration::from_millis(50));
+    let (reactor, shared, serving, mut peer) = served(Bounds { write: Duration::from_millis(50), ..Bounds::default() });
     let asked =
         [UPGRADE.into(), masked(&connect()), masked(&request("t", "tools.catalog", json!({}))).repeat(100)].concat();
     peer.write_all(&asked).expect("sent");
@@ -241,7 +241,7 @@ fn a_peer_that_never_reads_is_dropped() {
 #[test]
 fn a_peer_that_always_reads_is_never_late() {
     let span = Duration::from_millis(500);
-    let (reactor, shared, serving, mut peer) = served(span);
+    let (reactor, shared, serving, mut peer) = served(Bounds { write: span, body: span, ..Bounds::default() });
     let asked = [UPGRADE.into(), masked(&connect())].concat();
     peer.write_all(&asked).expect("sent");
     let flood = masked(&request("t", "tools.catalog", json!({}))).repeat(50);
@@ -265,6 +265,36 @@ fn a_peer_that_always_reads_is_never_late() {
     assert!(read > SOCKET_QUEUE_BYTES, "{read} bytes are no test");
 }
 
+/// Before the fix three of them held the pool of bodies for ever.
+#[test]
+fn a_message_that_does_not_end_ends_its_socket() {
+    for pings in [false, true] {
+        let body = Duration::from_millis(100);
+        let (reactor, shared, serving, mut peer) = served(Bounds { body, ..Bounds::default() });
+        let mut asked = [UPGRADE.into(), masked(&connect()), masked(&[b'x'; 9_000])].concat();
+        // The first frame of several, and half of the second.
+        let first = asked.len() - 9_008;
+        asked[first] &= 0x7f;
+        asked.extend([&[0x80, 0xff][..], &9_000_u64.to_be_bytes(), &[0; 4_000]].concat());
+        peer.write_all(&asked).expect("sent");
+        let mut ping = Vec::new();
+        frame::push(&mut ping, Opcode::Ping, b"", Some([0; 4]));
+        let (mut serving, start) = (std::pin::pin!(serving), std::time::Instant::now());
+        let both = std::future::poll_fn(|cx| {
+            if start.elapsed() > Duration::from_secs(20) {
+                return Poll::Ready(false);
+            }
+            if pings {
+                _ = peer.write(&ping);
+            }
+            cx.waker().wake_by_ref();
+            serving.as_mut().poll(cx).map(|()| true)
+        });
+        assert!(reactor.run(both, &shared.deadlines, |_| ()), "half a message may wait for ever");
+        assert!(shared.bodies.lease().grow_to(shared.bounds.body_pool_bytes), "it holds nothing any more");
+    }
+}
+
 #[test]
 fn a_socket_at_rest_is_small() {
     fn speaking<'s, F>(
@@ -272,7 +302,7 @@ fn a_socket_at_rest_is_small() {
     ) -> usize {
         size_of::<F>()
     }
-    let (reactor, _, serving, _peer) = served(Duration::ZERO);
+    let (reactor, _, serving, _peer) = served(Bounds::default());
     let [connection, socket] = [size_of_val(&serving), speaking(converse::<Rc<Gateway>>)];
     drop(reactor);
     assert!(connection + socket <= 800, "{connection} bytes for the connection, {socket} for the socket");

@@ -32,7 +32,7 @@ pub(super) struct Tailnet {
     /// The port to listen on; `None` when the configuration binds elsewhere.
     port: Cell<Option<u16>>,
     /// How often it became another one.
-    pub era: Cell<u64>,
+    pub era: Cell<u16>,
     /// A sign that the listeners want another look.
     changed: (Sender<()>, Receiver<()>),
     pub open: RefCell<Vec<Opened>>,

@@ -27,6 +27,7 @@ pub use output::Kept;
 
 use self::running::Running;
 use super::host::Host;
+use super::lane::Turns;
 use super::{kernel, watch};
 use crate::limits::{CHILD_GRACE, CHILD_REAP, SHUTDOWN_STEP};
 
@@ -112,12 +113,12 @@ pub fn adopt() {
 ///
 /// # Errors
 /// One sentence, without a path, about why it could not start.
-pub async fn run(host: &Host, plan: Plan, progress: Progress<'_>) -> Result<Report, String> {
+pub async fn run(host: &Host, mut plan: Plan, progress: Progress<'_>) -> Result<Report, String> {
     if host.nursery.closed.get() {
         return Err(String::from("the gateway is stopping"));
     }
     let begun = Instant::now();
-    let mut guard = Guard { host, running: None, clean: false };
+    let mut guard = Guard { host, running: None, clean: false, turns: plan.turns.take() };
     let running = guard.running.insert(Running::start(&host.nursery, plan)?);
     let end = poll_fn(|cx| running.turn(cx, progress)).await;
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -155,17 +156,19 @@ struct Guard<'h> {
     host: &'h Host,
     running: Option<Running>,
     clean: bool,
+    /// What only the end of everything frees: a caller that leaves gives nobody its place meanwhile.
+    turns: Option<Turns>,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if !self.clean {
-            self.host.go_on(Box::pin(end(self.running.take())));
+            self.host.go_on(Box::pin(end(self.running.take(), self.turns.take())));
         }
     }
 }
 
-async fn end(running: Option<Running>) {
+async fn end(running: Option<Running>, _turns: Option<Turns>) {
     if let Some(mut running) = running {
         running.stop();
         poll_fn(|cx| running.turn(cx, None)).await;

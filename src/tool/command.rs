@@ -104,7 +104,7 @@ impl Command {
         let mut option_before = false;
         let mut ended = false;
         for words in self.argv.chunk_by(|one, next| one.list != 0 && one.list == next.list) {
-            let start = argv.len();
+            let (start, ended_before) = (argv.len(), ended);
             for Word { text, list } in words {
                 match self::text(text, fields, args, ended)? {
                     Some(filled) => {
@@ -120,6 +120,7 @@ impl Command {
                     }
                     None => {
                         argv.truncate(start);
+                        ended = ended_before;
                         option_before = false;
                         break;
                     }
@@ -202,6 +203,7 @@ pub(super) async fn run(declared: &Declared, command: &Command, host: &Host, cal
         rlimits: command.rlimits,
         output_bytes: command.output_bytes,
         timeout: Duration::from_millis(declared.timeout_ms.into()),
+        turns: call.turns.clone(),
     };
     let tell = |stream: Stream, bytes: &[u8]| call.tell(stream.word(), bytes);
     let progress = (command.progress && call.progress.is_some()).then_some(&tell as &dyn Fn(Stream, &[u8]));

@@ -34,6 +34,9 @@ const HOSTILE: &[&str] = &[
     "..",
     ".",
     "a/../b",
+    "..\\b",
+    "a%2f..%5cb",
+    "a..b/c",
     "?a=b&c=d#e",
     "\u{2013}\u{2014}\u{2212}dash",
     "\u{202e}gpj",
@@ -157,6 +160,8 @@ fn an_absent_value_takes_its_option_with_it() {
     // Words of a list stay or go together, and leave what stands before them alone.
     check(&["/p", "-h", "+-i", "+{y}", "+-j", "{x}"], &["/p", "-h", "v"]);
     check(&["/p", "-h", "+{y}", "{x}"], &["/p", "-h", "v"]);
+    let dash = argv(&["/p", "+--", "+{y}", "{x}"], serde_json::json!({"x": "-a"}));
+    assert_eq!(dash, Err("x: must not begin with -".into()), "the -- went with its list");
     check(&["/p", "+-i", "+{x}", "{y}", "z"], &["/p", "-i", "v", "z"]);
 }
 
@@ -196,16 +201,18 @@ fn service() -> Service {
 #[test]
 fn a_value_is_escaped_for_its_place_in_a_request() {
     let (service, fields) = (service(), fields());
+    let up = |value: &str| value == "." || value.contains("../") || value.contains("..%") || value.starts_with("..");
     for value in HOSTILE {
         let args = args(&fields, &serde_json::json!({"x": value})).unwrap();
         let would = match remote::would(&service, &fields, &args) {
             Ok(would) => would,
             Err(text) => {
                 let control = value.bytes().any(|b| b < b' ' || b == 0x7f);
-                assert!(text.starts_with("x: ") && (control || matches!(*value, "." | "..")), "{value:?}: {text}");
+                assert!(text.starts_with("x: ") && (control || up(value)), "{value:?}: {text}");
                 continue;
             }
         };
+        assert!(!up(value), "{value:?}");
         let would: serde_json::Value = serde_json::from_str(&would).expect("JSON");
         let request = &would["request"];
         let url = request["url"].as_str().unwrap();

@@ -63,12 +63,12 @@ pub fn asked(tool: &str, args: &str) -> Call {
     let tool = built_in(tool).expect("a tool of that name");
     let args = super::schema::check(tool.params, tool.lenient, Some(raw), None).expect("arguments that fit");
     let now = super::host::Now::read();
-    Call { session: session("agent:main:main", "main"), owner: true, args, now, progress: None }
+    Call { session: session("agent:main:main", "main"), owner: true, args, now, progress: None, turns: None }
 }
 
 fn handle(host: &Host, tool: &str, args: Args, session: Session) -> Outcome {
     let tool = built_in(tool).expect("a tool of that name");
-    let call = Call { session, owner: true, args, now: super::host::Now::read(), progress: None };
+    let call = Call { session, owner: true, args, now: super::host::Now::read(), progress: None, turns: None };
     match tool.run {
         Run::Now(handler) => handler(host, &call),
         Run::Later(handler) => smol::block_on(handler(host, &call)),

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use super::border::Who;
 use super::fetch::{self, Answer, Request};
 use super::host::Host;
-use super::object::{Object, fit, quoted};
+use super::object::{Object, depth, fit, quoted};
 use super::reach::deadline;
 use super::schema::slices;
 use super::targets::Home;
 use super::url::{Url, bracketed};
 use super::{Call, Later, Outcome};
-use crate::limits::{CALL_MS_DEFAULT, RESULT_FRAME_BYTES, TOOL_LIST_ITEMS};
+use crate::limits::{CALL_MS_DEFAULT, JSON_DEPTH_MAX, RESULT_FRAME_BYTES, TOOL_LIST_ITEMS};
 
 /// Whether the operator named a Home Assistant.
 ///
@@ -106,9 +106,9 @@ fn told(answer: &Answer, room: usize) -> Outcome {
     json.done()
 }
 
-/// The answer as text, which JSON is.
+/// The answer as text, which JSON is, unless it is nested deeper than anybody's is.
 fn text(answer: &Answer) -> Option<&str> {
-    std::str::from_utf8(&answer.content).ok()
+    std::str::from_utf8(&answer.content).ok().filter(|text| depth(text) <= JSON_DEPTH_MAX)
 }
 
 /// An entity's name as JSON. It has no escapes.

@@ -46,11 +46,9 @@ const STATE: &str = r#"200 OK|{"entity_id":"sensor.a","state":"21.5","attributes
 #[test]
 fn a_state_is_told() {
     let scratch = Scratch::new("home-state");
-    let (host, asked) = home(
-        &scratch,
-        &[],
-        &[STATE, "404 Not Found|{\"message\":\"Entity not found.\"}", "401 Unauthorized|401", "200 OK|[]"],
-    );
+    let bomb = STATE.replace("{\"unit\":\"°C\"}", &["[".repeat(64), "]".repeat(64)].concat());
+    let missing = "404 Not Found|{\"message\":\"Entity not found.\"}";
+    let (host, asked) = home(&scratch, &[], &[STATE, missing, "401 Unauthorized|401", "200 OK|[]", &bomb]);
     let ask = || details(call(&host, "home_assistant_state", r#"{"entity_id":"sensor.a"}"#));
     let told = r#"{"entity_id":"sensor.a","state":"21.5","attributes":{"unit":"°C"},"last_changed":"2026-01-01T00:00:00+00:00","truncated":false}"#;
     assert_eq!(ask(), told);
@@ -60,6 +58,7 @@ fn a_state_is_told() {
     assert!(ask().contains("knows no such entity"));
     assert!(ask().contains("refuses the token"));
     assert!(ask().contains("is not Home Assistant"));
+    assert!(ask().contains("is not Home Assistant"), "one that is nested too deeply");
     for name in ["../config", "a/../b", "sensor.a?x", "Sensor.A", "", "sensor"] {
         let args = format!("{{\"entity_id\":{}}}", quoted(name));
         assert!(matches!(call(&host, "home_assistant_state", &args), Outcome::Input(_)), "{name}");

@@ -145,6 +145,9 @@ impl Drop for Waiting {
     }
 }
 
+/// What a call that runs holds: its tool's turn, and that of all calls.
+pub type Turns = Rc<(Option<Turn>, Turn)>;
+
 /// A call that runs; the next one is called when it is dropped.
 #[derive(Debug)]
 pub struct Turn(Rc<Lane>);

@@ -129,6 +129,7 @@ pub(super) async fn run(host: &Host, argv: Vec<String>) -> Result<Report, String
         rlimits: Rlimits::default(),
         output_bytes: MANAGER_OUTPUT_BYTES,
         timeout: Duration::from_secs(MANAGER_SECS),
+        turns: None,
     };
     let report = child::run(host, plan, None).await?;
     match report.end {

@@ -96,12 +96,14 @@ pub use host::{Host, Now, Visibility, wall_ms};
 pub(crate) use kernel::{bind_to_device, inherit, peer_user};
 pub use ledger::{Entry, Sessions, uuid};
 pub use listed::{Checked, Listed, Progress, built_in, find, groups, survey};
+pub use object::depth;
 pub use resolve::look_up;
 pub use root::Root;
 pub use schema::{Args, Kind, Param};
 pub use table::{TOOLS, is_taken};
 pub use targets::Targets;
 
+use self::lane::Turns;
 use crate::gate::Permit;
 use crate::gate::session::Session;
 use declared::Work;
@@ -199,6 +201,7 @@ pub struct Call {
     args: Args,
     now: Now,
     progress: Option<Progress>,
+    turns: Option<Turns>,
 }
 
 impl Call {
@@ -240,12 +243,13 @@ impl Outcome {
 
 /// Runs the tool that `permit` is for, and no other, and remembers the session. `checked` says what to do: the arguments,
 /// and whether only to tell what would be done.
-pub async fn run(permit: Permit, checked: Checked, host: &Host) -> Outcome {
+pub async fn run(permit: Permit, checked: Checked, turns: Turns, host: &Host) -> Outcome {
     let Checked { tool, args, rehearsal, progress } = checked;
     if permit.tool() != tool.name() {
         return Outcome::Failed(["a permit for another tool: ", permit.tool()].concat());
     }
-    let call = Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress };
+    let call =
+        Call { owner: permit.owner(), session: permit.spend(), args, now: Now::read(), progress, turns: Some(turns) };
     let mut record = Record { tool: tool.clone(), call: &call, host, good: false };
     let outcome = match rehearsal.filter(|_| tool.tier() >= Tier::Act) {
         Some(policy) => rehearse(&tool, &call, host, &policy),
@@ -351,8 +355,14 @@ mod tests {
         let host = bare(&[]);
         let now = Now::read();
         for tool in &TOOLS {
-            let call =
-                Call { session: session(tool.name, "main"), owner: false, args: Args::default(), now, progress: None };
+            let call = Call {
+                session: session(tool.name, "main"),
+                owner: false,
+                args: Args::default(),
+                now,
+                progress: None,
+                turns: None,
+            };
             let tool = Listed::BuiltIn(tool);
             let _record = Record { tool: tool.clone(), call: &call, host: &host, good: true };
             smol::block_on(act(&tool, &call, &host));
@@ -374,6 +384,7 @@ mod tests {
             args: Args::default(),
             now: Now::read(),
             progress: None,
+            turns: None,
         };
         drop(Record { tool, call: &call, host: &host, good: false });
         let sessions = host.sessions.borrow();

@@ -85,6 +85,32 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
+/// The deepest nesting of arrays and objects, counted before anything parses.
+pub fn depth(text: &str) -> usize {
+    let (mut deepest, mut now) = (0_usize, 0_usize);
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                now = now.saturating_add(1);
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' => now = now.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'\\' => _ = bytes.next(),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// As much of `text` as takes at most `room` bytes as a JSON string without its quotation marks.
 pub(super) fn clip(text: &str, mut room: usize) -> &str {
     for (at, letter) in text.char_indices() {

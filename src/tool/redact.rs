@@ -3,7 +3,23 @@
 use crate::limits::LOG_TAIL_LINE_BYTES;
 
 /// Words before a secret, in lower case: `token=…`, `"password": "…"`, `X-Api-Key: …`.
-const KEYS: [&str; 8] = ["api-key", "api_key", "apikey", "passwd", "password", "pwd", "secret", "token"];
+const KEYS: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "api-key",
+    "api_key",
+    "apikey",
+    "passphrase",
+    "passwd",
+    "password",
+    "psk",
+    "pwd",
+    "secret",
+    "token",
+];
+
+/// So many of them, the first, stand before secrets with spaces in them, which go on to the line's end.
+const LINES: usize = 2;
 
 /// What stands for a secret.
 const HIDDEN: &str = "[redacted]";
@@ -54,24 +70,34 @@ fn push(out: &mut String, char: char) {
 
 /// If `rest` begins with a secret's announcement: the lengths of that and of the secret.
 fn secret(rest: &str) -> Option<(usize, usize)> {
-    let quotes = ['"', '\''];
-    if let Some(after) = rest.strip_prefix("authorization").and_then(|after| after.strip_prefix([':', '='])) {
-        // A scheme, a space, a credential.
-        let value = after.trim_start();
-        let end = value.find(quotes).unwrap_or(value.len());
-        return announced(rest, value, end);
+    let is_quote = |c: char| matches!(c, '"' | '\'');
+    if let Some(value) = rest.strip_prefix("://") {
+        // A user and a password, before the host.
+        let end = value.find(|c: char| c == '/' || c.is_whitespace() || is_quote(c)).unwrap_or(value.len());
+        return announced(rest, value, value.get(..end)?.rfind('@')?);
     }
-    let value = match rest.strip_prefix("bearer ") {
-        Some(after) => after.trim_start(),
+    let (value, lines) = match rest.strip_prefix("bearer ") {
+        Some(after) => (after, false),
         None => {
-            let after = KEYS.iter().find_map(|key| rest.strip_prefix(key))?;
-            let after = after.strip_prefix(quotes).unwrap_or(after).trim_start_matches(' ');
-            let after = after.strip_prefix([':', '='])?.trim_start_matches(' ');
-            after.strip_prefix(quotes).unwrap_or(after)
+            let at = KEYS.iter().position(|key| rest.starts_with(key))?;
+            let after = rest.get(KEYS.get(at)?.len()..)?.trim_start();
+            let after = after.strip_prefix(is_quote).unwrap_or(after).trim_start();
+            (after.strip_prefix([':', '='])?, at < LINES)
         }
     };
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | ')' | ']' | '}' | '<');
-    announced(rest, value, value.find(ends).unwrap_or(value.len()))
+    let value = value.trim_start();
+    let quote = value.chars().next().filter(|c| is_quote(*c));
+    let value = value.get(usize::from(quote.is_some())..)?;
+    let mut escaped = false;
+    let end = value.find(|c: char| {
+        let end = match quote {
+            Some(quote) => !escaped && c == quote,
+            None => !lines && (c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | ')' | ']' | '}' | '<')),
+        };
+        escaped = !escaped && c == '\\';
+        end
+    });
+    announced(rest, value, end.unwrap_or(value.len()))
 }
 
 fn announced(rest: &str, value: &str, secret: usize) -> Option<(usize, usize)> {
@@ -97,9 +123,17 @@ mod tests {
         check("{\"token\": \"abc\",\"n\":1}", "{\"token\": \"[redacted]\",\"n\":1}");
         check("Password: hunter2, user: x", "Password: [redacted], user: x");
         check("password is wrong; tokens: 5; token=", "password is wrong; tokens: 5; token=");
-        check("X-API-Key: k1; secret='s p'", "X-API-Key: [redacted]; secret='[redacted] p'");
+        check("X-API-Key: k1; secret='s p' x", "X-API-Key: [redacted]; secret='[redacted]' x");
         check("Authorization: Basic dXNlcjp4", "Authorization: [redacted]");
-        check("-H 'authorization: Digest a=\u{1}b, c' /x", "-H 'authorization: [redacted]' /x");
+        check("-H 'authorization: Digest a=\u{1}b, c' /x", "-H 'authorization: [redacted]");
+        check("{\"Authorization\": \"Basic dXNlcg==\",\"n\":1}", "{\"Authorization\": \"[redacted]\",\"n\":1}");
+        check("Cookie: a=\"b\"; c=d", "Cookie: [redacted]");
+        check("Set-Cookie: a=b; Path=/", "Set-Cookie: [redacted]");
+        check("GET https://bob:hunt;2@cam/ ok a@b", "GET https://[redacted]@cam/ ok a@b");
+        check("http://h/a@b http://h", "http://h/a@b http://h");
+        check("wpa_passphrase=a psk=b", "wpa_passphrase=[redacted] psk=[redacted]");
+        check(r#"{"password":"he said \"x\" y","n":1}"#, r#"{"password":"[redacted]","n":1}"#);
+        check(r#"{"password": "a b"}"#, r#"{"password": "[redacted]"}"#);
         check("token=a token=b", "token=[redacted] token=[redacted]");
         check("token=token=token=x", "token=[redacted]");
         check("äöü token=ß€ ok", "äöü token=[redacted] ok");
@@ -125,7 +159,7 @@ mod tests {
 
     #[test]
     fn hostile_lines_take_linear_time() {
-        for piece in ["token=", "authorization:", "bearer ", "\u{202e}", "\""] {
+        for piece in ["token=", "token=\"", "://", "://@", "://a", "authorization:", "bearer ", "\u{202e}", "\""] {
             let line = piece.repeat(LOG_TAIL_LINE_BYTES);
             assert!(clean(&line).len() <= LOG_TAIL_LINE_BYTES * 10);
         }

@@ -94,7 +94,7 @@ pub(super) fn plan(service: &Service, fields: &[Field], args: &Args) -> Result<P
         // The configuration is refused where a value of the path may be absent.
         Err(Unfilled::Absent) => return Err("an argument of the path is missing".into()),
     }
-    if service.path.literal().is_none() && path.split('/').any(|segment| matches!(segment, "." | "..")) {
+    if service.path.literal().is_none() && climbs(&path) {
         let name = service.path.values().next().and_then(|at| fields.get(at)).map_or("", |field| &field.name);
         return Err([name, ": must not be a step up the path"].concat());
     }
@@ -151,6 +151,15 @@ pub(super) fn plan(service: &Service, fields: &[Field], args: &Args) -> Result<P
         lines.push(("Content-Type".into(), kind.into()));
     }
     Ok(Planned { path, fields: lines, content })
+}
+
+/// Whether a server may find a step up in `path`: some take an encoded slash for a slash, and some decode it twice.
+fn climbs(path: &str) -> bool {
+    path.as_bytes().split(|byte| matches!(byte, b'/' | b'%')).any(|step| {
+        let step = step.strip_prefix(b"25").unwrap_or(step);
+        let ([b'2', b'f' | b'F', step @ ..] | [b'5', b'c' | b'C', step @ ..] | step) = step;
+        matches!(step, b"." | b"..")
+    })
 }
 
 impl Tree {

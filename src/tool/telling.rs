@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::child::Kept;
 use super::fetch::base64;
-use super::object::quoted;
+use super::object::{depth, quoted};
+use crate::limits::JSON_DEPTH_MAX;
 
 /// What stands where something is missing.
 const GAP: &str = "\n…\n";
@@ -61,7 +62,7 @@ pub(super) fn tell(kept: &Kept, output: Output, binary: bool, keys: Keys, room: 
     match output {
         Output::Text => plain(None),
         Output::Json => match serde_json::from_str::<&RawValue>(head) {
-            Ok(raw) if kept.dropped == 0 && raw.get().len() <= room => {
+            Ok(raw) if kept.dropped == 0 && raw.get().len() <= room && depth(raw.get()) <= JSON_DEPTH_MAX => {
                 Told { key: "json", json: raw.get().to_owned(), cut: false, wrong: None }
             }
             Ok(_) => plain(Some("more JSON than a result may hold")),
@@ -144,6 +145,10 @@ mod tests {
         check(b"\xff\0", 0, Output::Text, 99, ("base64", "\"/wA=\"", false));
         check(b"\xff\0\0\0", 0, Output::Json, 12, ("base64", "\"/wAA\"", true));
         check(b" {\"a\": 1}\n", 0, Output::Json, 99, ("json", "{\"a\": 1}", false));
+        let deep = |levels| [b"[".repeat(levels), b"]".repeat(levels)].concat();
+        check(&deep(64), 0, Output::Json, 999, ("json", &String::from_utf8(deep(64)).unwrap(), false));
+        let told = format!("\"{}\"", String::from_utf8(deep(65)).unwrap());
+        check(&deep(65), 0, Output::Json, 999, ("text", &told, false));
         check(b"1", 4, Output::Json, 99, ("text", "\"1\"", true));
         check(b"a\nb\r\n\nc", 0, Output::Lines, 99, ("lines", "[\"a\",\"b\",\"\",\"c\"]", false));
         check(b"aaa\nbbb\nccc", 0, Output::Lines, 15, ("lines", "[\"aaa\",\"bbb\"]", true));

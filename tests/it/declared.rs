@@ -276,6 +276,37 @@ fn no_process_survives_a_caller_that_leaves() {
     gateway.stop();
 }
 
+/// A place is free when nothing is left of the call that had it, not when its caller has left.
+#[test]
+fn who_leaves_frees_no_place_that_its_program_still_has() {
+    let script = "d=$(dirname $0); trap '' TERM; for p in $(cat $d/log); do kill -0 $p && echo two >> $d/two; done; \
+        echo $$ >> $d/log; while :; do sleep 86411; done";
+    let gateway = gateway(
+        "deaf: { description: 'X', argv: ['DIR/deaf'], concurrency: 1, queue: 0, timeoutMs: 600000 }",
+        &[("deaf", script)],
+    );
+    let log = gateway.dir().write("log", 0o644, "");
+    let runs = |count| {
+        let begun = || fs::read_to_string(&log).is_ok_and(|text| text.lines().count() == count);
+        until(SOON, || begun().then_some(())).is_some()
+    };
+    let mut first = gateway.peer();
+    first.send(&call("{\"tool\":\"deaf\"}")).expect("send");
+    assert!(runs(1), "{}", gateway.tail());
+    drop(first);
+    assert!(until(SOON, || gateway.log().contains("reason=caller_gone").then_some(())).is_some(), "{}", gateway.tail());
+    let second = until(SOON, || {
+        let mut peer = gateway.peer();
+        peer.send(&call("{\"tool\":\"deaf\"}")).expect("send");
+        let Ok(answer) = peer.try_answer(false, Duration::from_millis(300)) else { return Some(peer) };
+        assert_eq!(answer.error().0, "tool_busy", "{}", answer.text());
+        None
+    });
+    assert!(second.is_some() && runs(2), "the place is free in the end; {}", gateway.tail());
+    assert!(!gateway.dir().path("two").exists(), "both ran at once");
+    gateway.stop();
+}
+
 #[test]
 fn who_has_only_finished_sending_gets_its_answer() {
     let gateway = gateway("slow: { description: 'X', argv: ['/bin/sleep', '1'] }", &[]);

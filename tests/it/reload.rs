@@ -165,6 +165,31 @@ fn a_body_that_comes_after_its_token_is_gone_runs_nothing() {
 }
 
 #[test]
+fn a_call_that_waits_for_its_turn_is_not_run_by_what_held_before() {
+    let script = "d=$(dirname $0); echo x >> $d/log; while [ ! -e $d/go ]; do sleep 0.02; done";
+    for (token, refused) in [(TOKEN, 429), ("another-token-987654", 401)] {
+        let command = "slow: { description: 'X', argv: ['DIR/slow'], timeoutMs: 60000 }";
+        let gateway = crate::declared::gateway(command, &[("slow", script)]);
+        let mut peers: Vec<Peer> = (0..3).map(|_| gateway.peer()).collect();
+        for peer in &mut peers {
+            peer.send(&call("{\"tool\":\"slow\"}")).expect("send");
+        }
+        let all = json!([{"name": "slow", "running": 1, "waiting": 2, "refused": 0}]);
+        let status = || details(&gateway.peer().ask(&call("{\"tool\":\"gateway_status\"}")));
+        assert!(until(SOON, || (status()["tools"] == all).then_some(())).is_some(), "{}", status());
+        let text = fs::read_to_string(gateway.dir().path("toolgate.json5")).expect("the configuration");
+        write(&gateway, &text.replace(TOKEN, token).replace("tools: {", "tools: { deny: ['slow'],"));
+        reload(&gateway, "reload by=SIGHUP");
+        gateway.dir().write("go", 0o644, "");
+        let mut told: Vec<u16> = peers.iter_mut().map(|peer| peer.answer().status).collect();
+        told.sort_unstable();
+        assert_eq!(told, [200, refused, refused], "{}", gateway.tail());
+        assert_eq!(fs::read_to_string(gateway.dir().path("log")).expect("log"), "x\n");
+        gateway.stop();
+    }
+}
+
+#[test]
 fn failures_counted_so_far_still_count() {
     let text = config(
         "auth: { mode: \"token\", token: \"sekret-token-123456\", rateLimit: { maxAttempts: 2, exemptLoopback: false } }",

@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use super::json::Json;
 use super::params::{self, Kind, Param, Shape};
-use crate::api::envelope::{depth, plain};
+use crate::api::envelope::plain;
 use crate::limits::{JSON_DEPTH_MAX, SOCKET_ID_BYTES};
+use crate::tool::depth;
 
 /// What a client may say. Other keys are ignored, because a newer client's must not cut it off; the reference refuses
 /// them. Source: contract ws.md §2.2 (leniency is safe), §3.

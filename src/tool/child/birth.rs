@@ -11,6 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Pid, Resource, Rlimit, Uid, getegid, geteuid, getrlimit};
 
 use super::super::kernel::{self, Birth, Stack, Step};
+use super::super::lane::Turns;
 use super::super::root::Root;
 use super::super::watch::{self, Watched};
 use crate::limits::{
@@ -39,6 +40,8 @@ pub struct Plan {
     pub output_bytes: usize,
     /// From the start to its end; then it is ended.
     pub timeout: Duration,
+    /// What is free again when nothing is left of the child.
+    pub turns: Option<Turns>,
 }
 
 /// A user of this system.

@@ -22,6 +22,7 @@ pub fn program(argv: &[&str]) -> Plan {
         rlimits: Rlimits { processes: None, ..Rlimits::default() },
         output_bytes: CAP,
         timeout: Duration::from_secs(60),
+        turns: None,
     }
 }
 
