@@ -35,8 +35,14 @@ pub fn push_indented(out: &mut Vec<u8>, json: &str) {
             }
             b':' => out.extend_from_slice(b": "),
             b' ' | b'\n' | b'\r' | b'\t' => {}
-            // A part of a number or a literal.
-            _ => out.push(byte),
+            _ => {
+                // A number or a literal: up to the next thing that has a meaning.
+                let end = after.iter().position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+                let (literal, left) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, &[]));
+                out.push(byte);
+                out.extend_from_slice(literal);
+                rest = left;
+            }
         }
     }
 }
@@ -69,9 +75,13 @@ fn push_string<'c>(out: &mut Vec<u8>, mut rest: &'c [u8]) -> &'c [u8] {
 /// A line break and indentation, as they stand inside a JSON string. A text that is long already goes on in one line:
 /// what somebody else nested deeply must not cost many times its size.
 fn push_break(out: &mut Vec<u8>, depth: usize) {
+    /// As deep as results of ours ever are.
+    const BREAK: &[u8] = b"\\n                ";
     if out.len() < 4 * TOOL_RESULT_BYTES {
-        out.extend_from_slice(b"\\n");
-        out.resize(out.len().saturating_add(depth.saturating_mul(2)), b' ');
+        let wide = depth.saturating_mul(2).saturating_add(2);
+        let (start, end) = (out.len(), wide.min(BREAK.len()));
+        out.extend_from_slice(BREAK.get(..end).unwrap_or_default());
+        out.resize(start.saturating_add(wide), b' ');
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ pub(super) struct Directory {
     /// The last good answer about this device, and whether there was none because tailscaled does not run.
     status: RefCell<Option<Status>>,
     absent: Cell<bool>,
-    /// The socket that it was learnt by.
+    /// The socket that it was learnt by: where it is, and which one.
+    place: RefCell<PathBuf>,
     mark: Cell<Mark>,
     /// Why the last question about this device failed.
     pub trouble: Cell<Option<&'static str>>,
@@ -75,6 +76,7 @@ impl Default for Directory {
             known: RefCell::default(),
             status: RefCell::default(),
             absent: Cell::new(true),
+            place: RefCell::default(),
             mark: Cell::default(),
             trouble: Cell::default(),
             until: Cell::default(),
@@ -164,6 +166,7 @@ impl Gateway {
         let (path, answer) = loop {
             let path = self.host.tailscaled();
             directory.mark.set(mark(&path));
+            directory.place.borrow_mut().clone_from(&path);
             let answer = localapi::status(&path).await;
             // After a reload it is another tailscaled that counts.
             if path == self.host.tailscaled() {
@@ -251,7 +254,7 @@ impl Gateway {
     async fn keep_up(self: &Rc<Self>) {
         let directory = &self.tailnet.directory;
         // Another one, or one that was not there, may pass peers on: only a look at its socket tells.
-        let other = mark(&self.host.tailscaled()) != directory.mark.get();
+        let other = mark(&directory.place.borrow()) != directory.mark.get();
         if directory.is_fresh() && !other {
             return;
         }
