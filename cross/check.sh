@@ -143,7 +143,7 @@ mirrors() {
     printf '#!/bin/sh\n%s\n' 'case "$*" in *"ORIGIN: Debian LABEL: Debian") printf "%s\n" copy:/cd $KNOWN ;; esac' >"$WORK/apt-get"
     chmod +x "$WORK/apt-get"
     comes_from http://one.test/debian KNOWN='http://one.test/debian http://two.test/debian'
-    comes_from http://deb.debian.org/debian KNOWN=
+    comes_from '' KNOWN=
     comes_from http://mine.test/debian KNOWN=http://one.test/debian TOOLGATE_DEBIAN_MIRROR=http://mine.test/debian
     echo "cross: Debian comes from where it should"
 }

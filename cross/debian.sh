@@ -7,7 +7,7 @@ needs() {
 }
 
 # Where Debian comes from: TOOLGATE_DEBIAN_MIRROR, or the first of this machine's sources that apt itself knows for Debian's
-# own (not Debian's security updates, and nobody else's packages), or Debian's own address.
+# own (not Debian's security updates, and nobody else's packages). Nothing where there is none.
 mirror() {
     local found=${TOOLGATE_DEBIAN_MIRROR:-}
     if [ -z "$found" ] && command -v apt-get >/dev/null; then
@@ -15,7 +15,7 @@ mirror() {
         found=$(apt-get indextargets --format '$(REPO_URI)' 'ORIGIN: Debian' 'LABEL: Debian' 2>/dev/null |
             grep '^http' | head -n 1) || true
     fi
-    printf '%s' "${found:-http://deb.debian.org/debian}"
+    printf '%s' "$found"
 }
 
 # bootstrap SUITE FOLDER PACKAGES WHAT [SUDO...]: Debian with these packages in FOLDER, for the caller to finish; WHAT is
@@ -33,6 +33,8 @@ bootstrap() {
     if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
         eval "$(apt-config shell proxy Acquire::http::Proxy)"
     fi
+    [ -n "$(mirror)" ] ||
+        fail "apt knows no mirror of Debian's: apt-get update, or set TOOLGATE_DEBIAN_MIRROR to the address of one"
     say "Debian $suite from $(mirror): $what"
     mkdir -p "$(dirname "$folder")"
     "$@" rm -rf --one-file-system "$folder"
