@@ -25,9 +25,15 @@ fn open(fake: &FakeTailscaled) -> String {
     config(fake, "loopback", "mode: \"none\"", "").replace("token: \"sekret-token-123456\", ", "")
 }
 
-fn start(fake: &FakeTailscaled) -> Gateway {
+/// A gateway under that, beside such a tailscaled, and the connection of a program that it has served.
+fn start() -> (FakeTailscaled, Gateway, Peer) {
+    let dir = Dir::new();
+    let fake = FakeTailscaled::start(&dir.path(""));
     fake.tells(&userspace(), "");
-    Setup::new(&open(fake)).start()
+    let gateway = Setup::new(&open(&fake)).dir(dir).start();
+    let mut own = gateway.peer();
+    assert_eq!(own.ask(&call()).status, 200, "{}", gateway.tail());
+    (fake, gateway, own)
 }
 
 /// A call that carries no secret.
@@ -37,11 +43,7 @@ fn call() -> Vec<u8> {
 
 #[test]
 fn a_peer_whose_connection_is_forgotten_is_no_program_of_this_device() {
-    let dir = Dir::new();
-    let fake = FakeTailscaled::start(&dir.path(""));
-    let gateway = start(&fake);
-    let mut own = gateway.peer();
-    assert_eq!(own.ask(&call()).status, 200, "{}", gateway.tail());
+    let (fake, gateway, mut own) = start();
     // tailscaled forgets a connection as it ends it: one that has ended proves nothing.
     let mut half = gateway.peer();
     half.send(&call()).expect("sent");
@@ -113,11 +115,7 @@ fn another_tailscaled_in_the_same_place_is_asked_at_once() {
 
 #[test]
 fn a_connection_of_nobody_is_not_kept() {
-    let dir = Dir::new();
-    let fake = FakeTailscaled::start(&dir.path(""));
-    let gateway = start(&fake);
-    let mut own = gateway.peer();
-    assert_eq!(own.ask(&call()).status, 200, "{}", gateway.tail());
+    let (fake, gateway, mut own) = start();
     fake.behaves(Manner::Says(b"HTTP/1.1 500 No\r\n\r\n".to_vec()));
     // What was sent behind it is not judged by another answer.
     own.send(&[call(), call()].concat()).expect("sent");
