@@ -79,13 +79,12 @@ impl Tailnet {
             self.directory.forget();
         }
         let old_port = self.port.replace(port);
-        if old_port != port {
-            self.look_again();
-        }
-        let other = other_api || old.interface != terms.interface || old.prefixes != terms.prefixes;
-        let other = other || (old_port.is_some() && port.is_none());
+        let left = old_port.is_some() && port.is_none();
+        let other = other_api || left || old.interface != terms.interface || old.prefixes != terms.prefixes;
         if other {
             self.era.set(self.era.get().wrapping_add(1));
+        }
+        if other || old_port != port {
             self.look_again();
         }
         other
