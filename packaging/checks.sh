@@ -16,6 +16,21 @@ check() {
     fi
 }
 
+# later COMMAND...: whether it holds within $PATIENCE seconds, which whoever asks has set.
+later() {
+    for _ in $(seq $((PATIENCE * 10))); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    "$@"
+}
+
+# apart KIND PID: whether that process is in another namespace of that kind than ours.
+apart() {
+    local theirs
+    theirs=$(readlink "/proc/$2/ns/$1") && [ "$theirs" != "$(readlink "/proc/self/ns/$1")" ]
+}
+
 # The last words: the count, as .ci/run reads it.
 counted() {
     printf '%d passed, %d failed\n' "$passed" "$failed"

@@ -39,6 +39,8 @@ fail() {
 
 # shellcheck source=cross/debian.sh
 . "$TOP/cross/debian.sh"
+# How long what must happen may take, in seconds.
+readonly PATIENCE=60
 # shellcheck source=packaging/checks.sh
 . "$HERE/../checks.sh"
 
@@ -174,12 +176,6 @@ removed() {
     check "nothing is left of the unit" is "" find "$R/etc/systemd" "$R/var/lib/systemd" -name '*toolgate*'
 }
 
-# apart KIND PID: whether that process is in another namespace of that kind than ours.
-apart() {
-    local theirs
-    theirs=$(readlink "/proc/$2/ns/$1") && [ "$theirs" != "$(readlink "/proc/self/ns/$1")" ]
-}
-
 # leader: the first process of what is booted. Not the one by which systemd-nspawn begins: that still has this machine for
 # its own, and to halt it there would be to halt this machine.
 leader() {
@@ -232,15 +228,6 @@ inside() {
 }
 
 show() { inside systemctl show --value --property="$1" toolgate.service; }
-
-# until_true COMMAND...: within a minute.
-until_true() {
-    for _ in $(seq 600); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    "$@"
-}
 
 active() { is active inside systemctl is-active toolgate.service; }
 
@@ -324,7 +311,7 @@ booted() {
         return
     fi
     check "nothing of this machine is taken for it" not apart pid "$$"
-    check "the service is active: it has said READY=1" until_true active
+    check "the service is active: it has said READY=1" later active
     check "and says more" test -n "$(show StatusText)"
     printf 'status: %s\n' "$(show StatusText)"
     check "it waits for a tailnet" is 503 ask --output /dev/null --write-out '%{http_code}' http://127.0.0.1:18789/readyz
@@ -351,7 +338,7 @@ booted() {
     check "the token is not in the journal" not grep -qf "$R$TOKEN" <(inside journalctl --no-pager)
     commands
     check "a reload is one" inside systemctl reload toolgate.service
-    check "and ends" until_true active
+    check "and ends" later active
 }
 
 # An interface of that name, and a peer behind it in a network of its own. From inside the sandbox it must be found and
@@ -360,17 +347,17 @@ tailnet() {
     local there=(nsenter -t "$LEADER" -n ip)
     unshare --net sleep 300 &
     PEER=$!
-    check "a peer has a network of its own" until_true apart net "$PEER"
+    check "a peer has a network of its own" later apart net "$PEER"
     "${there[@]}" link add tailscale0 type veth peer name peer0 netns "$PEER"
     "${there[@]}" address add 100.64.0.1/10 dev tailscale0
     "${there[@]}" link set tailscale0 up
     nsenter -t "$PEER" -n ip address add 100.64.0.2/10 dev peer0
     nsenter -t "$PEER" -n ip link set peer0 up
-    check "it finds the tailnet" until_true is 200 ask --output /dev/null --write-out '%{http_code}' http://127.0.0.1:18789/readyz
+    check "it finds the tailnet" later is 200 ask --output /dev/null --write-out '%{http_code}' http://127.0.0.1:18789/readyz
     printf 'status: %s\n' "$(show StatusText)"
-    check "a peer is served" until_true nsenter -t "$PEER" -n curl --silent --fail --max-time 5 http://100.64.0.1:18789/healthz
+    check "a peer is served" later nsenter -t "$PEER" -n curl --silent --fail --max-time 5 http://100.64.0.1:18789/healthz
     "${there[@]}" link delete tailscale0
-    check "and when it goes, is waited for" until_true is 503 ask --output /dev/null --write-out '%{http_code}' \
+    check "and when it goes, is waited for" later is 503 ask --output /dev/null --write-out '%{http_code}' \
         http://127.0.0.1:18789/readyz
     kill "$PEER"
     wait "$PEER" 2>/dev/null || true
@@ -388,17 +375,17 @@ commands() {
     check "reads no token" says 'Permission denied' '{"tool":"tokens"}'
     check "and keeps its priority" says 'cannot set niceness' '{"tool":"nice"}'
     check "services are seen" says '"nothing.service"' '{"tool":"service_status","args":{"unit":"nothing.service"}}'
-    check "and not restarted" until_true says 'nteractive authentication required' '{"tool":"service_restart","args":{"unit":"nothing.service"}}'
+    check "and not restarted" later says 'nteractive authentication required' '{"tool":"service_restart","args":{"unit":"nothing.service"}}'
     sed 's/nginx.service/nothing.service/' "$R/usr/share/doc/toolgate/examples/50-toolgate.rules" >"$rules"
     chmod 644 "$rules"
-    check "until polkit is told" until_true says '"ok":true' '{"tool":"service_restart","args":{"unit":"nothing.service"}}'
+    check "until polkit is told" later says '"ok":true' '{"tool":"service_restart","args":{"unit":"nothing.service"}}'
     check "and it is" is active inside systemctl is-active nothing.service
-    check "others are not" until_true says 'nteractive authentication required' '{"tool":"service_restart","args":{"unit":"other.service"}}'
+    check "others are not" later says 'nteractive authentication required' '{"tool":"service_restart","args":{"unit":"other.service"}}'
     check "logs are not seen" not says 'Started nothing' '{"tool":"log_tail","args":{"unit":"nothing.service"}}'
     cp "$R/usr/share/doc/toolgate/examples/journal.conf" "$R/etc/systemd/system/toolgate.service.d/"
     inside systemctl daemon-reload
     inside systemctl restart toolgate.service
-    check "until the drop-in for it" until_true says 'Started nothing' '{"tool":"log_tail","args":{"unit":"nothing.service"}}'
+    check "until the drop-in for it" later says 'Started nothing' '{"tool":"log_tail","args":{"unit":"nothing.service"}}'
     check "Debian's ping may not" not says '1 received' '{"tool":"echoes"}'
     sed -i 's/^#\(SystemCallFilter=@resources\)$/\1/; /^# ping/,/^# Servers/s/^#\([A-Z]\)/\1/' "$R/usr/share/doc/toolgate/examples/commands.conf"
     cp "$R/usr/share/doc/toolgate/examples/commands.conf" "$R/etc/systemd/system/toolgate.service.d/"
@@ -424,27 +411,27 @@ supervised() {
     say "restarts"
     before=$(show MainPID)
     inside sh -c "kill -STOP $before"
-    check "a hung gateway is killed and started again" until_true restarts_are 1
-    check "and serves" until_true says '"uptime_s"' '{"tool":"device_status"}'
+    check "a hung gateway is killed and started again" later restarts_are 1
+    check "and serves" later says '"uptime_s"' '{"tool":"device_status"}'
     check "as another process" not test "$before" = "$(show MainPID)"
-    check "the journal says why" until_true journal_has 'Watchdog timeout'
+    check "the journal says why" later journal_has 'Watchdog timeout'
     before=$(show MainPID)
     check "an upgrade" inside dpkg --force-confdef --force-confold -i /srv/2.0-1.deb
-    check "leaves it running" until_true says '"uptime_s"' '{"tool":"device_status"}'
+    check "leaves it running" later says '"uptime_s"' '{"tool":"device_status"}'
     check "anew" not test "$before" = "$(show MainPID)"
     configure '{ gateway: { prot: 1 } }'
     inside systemctl restart toolgate.service 2>/dev/null || true
-    check "a wrong configuration ends it" until_true is failed inside systemctl is-active toolgate.service
+    check "a wrong configuration ends it" later is failed inside systemctl is-active toolgate.service
     check "with 78" is 78 show ExecMainStatus
     check "once" restarts_are 0
     configure "$TRIED"
     mv "$R$TOKEN" "$R$TOKEN.away"
     inside systemctl restart toolgate.service 2>/dev/null || true
-    check "so does a missing token" until_true is failed inside systemctl is-active toolgate.service
+    check "so does a missing token" later is failed inside systemctl is-active toolgate.service
     check "once, too" restarts_are 0
     check "another is made" inside env DEBIAN_FRONTEND=noninteractive dpkg-reconfigure toolgate
     check "which is another" not cmp -s "$R$TOKEN" "$R$TOKEN.away"
-    check "and the service starts with it" until_true says '"uptime_s"' '{"tool":"device_status"}'
+    check "and the service starts with it" later says '"uptime_s"' '{"tool":"device_status"}'
     inside systemctl stop toolgate.service
     cp "$R/usr/share/doc/toolgate/examples/toolgate.socket" "$R/etc/systemd/system/"
     inside systemctl daemon-reload
@@ -464,7 +451,7 @@ readonly_root() {
     shift
     say "a boot with $name"
     check "it boots" boot "$@"
-    check "the service is active" until_true active
+    check "the service is active" later active
     check "and answers to the token" says '"uptime_s"' '{"tool":"device_status"}'
     halt
 }

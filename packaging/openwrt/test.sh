@@ -34,6 +34,8 @@ trap cleanup EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 
+# How long what must happen may take, in seconds.
+readonly PATIENCE=30
 # shellcheck source=packaging/checks.sh
 . "$HERE/../checks.sh"
 
@@ -638,14 +640,11 @@ package() {
 # status_at ADDRESS PATH [OPTION...]: what HTTP answers in the network of its own.
 status_at() { "${NET[@]}" curl -s -m 10 -o /dev/null -w '%{http_code}' "http://$1:18789$2" "${@:3}"; }
 
-# apart NETWORK: whether it is another one than ours.
-apart() { [ "$(readlink "$1")" != "$(readlink /proc/self/ns/net)" ]; }
-
 # network: one of its own, where a gateway disturbs nobody and nobody disturbs it.
 network() {
     unshare --net sleep 600 &
     NETWORK=$!
-    check "there is another network" later apart "/proc/$NETWORK/ns/net"
+    check "there is another network" later apart net "$NETWORK"
     NET=(nsenter "--net=/proc/$NETWORK/ns/net")
     "${NET[@]}" ip link set lo up
 }
@@ -777,15 +776,6 @@ ask() {
 }
 
 said_by() { ask "$1" >"$WORK/answer" && has "$2" "$WORK/answer"; }
-
-# later COMMAND...: whether it holds within half a minute.
-later() {
-    for _ in $(seq 600); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.05
-    done
-    "$@"
-}
 
 # launch: what procd was told, started in its jail and in the network of its own.
 launch() {
