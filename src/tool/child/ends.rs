@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use smol::Timer;
 use smol::channel::{Receiver, unbounded};
 use smol::future::{or, zip};
@@ -194,6 +195,18 @@ fn strangers_are_left_alone() {
             // With another child there, so that somebody looks.
             out(script("sleep 0.01 & echo $!"));
         }
+        return;
+    };
+}
+
+#[test]
+fn one_that_has_ended_may_have_left_another() {
+    let Some(_) = alone("ends::one_that_has_ended_may_have_left_another", "sleep 1 & :") else {
+        // The shell before us has started it.
+        waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).expect("its end");
+        let mut known = orphans::known();
+        assert_eq!(orphans::orphans(&mut known), Some(Vec::new()));
+        assert_eq!(orphans::orphans(&mut known), None);
         return;
     };
 }

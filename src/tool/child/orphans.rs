@@ -48,10 +48,11 @@ pub(super) async fn sweep() {
         }
         watch::alarm(ORPHAN_STEP).await;
     }
-    let left = orphans(&mut known());
+    let mut known = known();
+    let left = orphans(&mut known).unwrap_or_default();
     if !left.is_empty() {
         log::error!("orphans_left count={}", left.len());
-        known().strangers.extend(left);
+        known.strangers.extend(left);
     }
 }
 
@@ -64,10 +65,7 @@ fn round(stopped: &mut Vec<Pid>, force: bool) -> bool {
     }
     let mut known = known();
     known.strangers.retain(|pid| !reap(*pid));
-    let mut tree = orphans(&mut known);
-    if tree.is_empty() {
-        return true;
-    }
+    let Some(mut tree) = orphans(&mut known) else { return true };
     // At once, before the slow look at everybody: one may be about to start its successor and end.
     let mut fresh = stop(&tree, stopped);
     descend(&mut tree);
@@ -92,11 +90,16 @@ fn stop(tree: &[Pid], stopped: &[Pid]) -> bool {
     fresh
 }
 
-/// The orphans that still live. Those that have ended are reaped on the way.
-fn orphans(known: &mut Known) -> Vec<Pid> {
+/// The orphans that still live, `None` if there were none. Those that have ended are reaped on the way: each may have
+/// left one to us since we asked for our children, so that none lives does not mean that there are none.
+pub(super) fn orphans(known: &mut Known) -> Option<Vec<Pid>> {
     let mut found = children();
-    found.retain(|pid| !known.roots.contains(pid) && !known.strangers.contains(pid) && !reap(*pid));
-    found
+    found.retain(|pid| !known.roots.contains(pid) && !known.strangers.contains(pid));
+    if found.is_empty() {
+        return None;
+    }
+    found.retain(|pid| !reap(*pid));
+    Some(found)
 }
 
 /// Reaps the child `pid` if it has ended; whether it is gone.
