@@ -263,7 +263,7 @@ expected_calls() {
 ["set_param","file","/var/run/toolgate/toolgate.json"]
 ["append_param","file","/var/run/toolgate/secret/token"]
 ["set_param","reload_signal","HUP"]
-["set_param","term_timeout","10"]
+["set_param","term_timeout","15"]
 ["set_param","respawn","3600","5","0"]
 ["set_param","limits","core=0 0","data=134217728 134217728","nofile=1024 1024"]
 ["set_param","user","toolgate"]

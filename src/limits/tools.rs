@@ -249,7 +249,10 @@ pub const CHILD_FILE_BYTES: u64 = 16 * MIB as u64;
 pub const CHILD_PROCESSES: u64 = 128;
 /// Open descriptors of a child unless configured. Beyond it nothing more opens.
 pub const CHILD_OPEN_FILES: u64 = 256;
-/// Looks at what a finished call left behind. Beyond it that is left alone, with a line in the log.
-pub const ORPHAN_ROUNDS: u32 = 250;
-/// From one such look to the next, so that they take a second in all at least.
+/// How long what a finished call left behind is being ended. Beyond it that is left alone, with a line in the log: it has
+/// SIGKILL, but the kernel holds it.
+pub const ORPHAN_SECS: Duration = Duration::from_secs(5);
+/// From one look at it to the next; twice as long after each that showed nothing new, up to [`ORPHAN_STEP_MAX`].
 pub const ORPHAN_STEP: Duration = Duration::from_millis(4);
+/// The longest time between two such looks.
+pub const ORPHAN_STEP_MAX: Duration = Duration::from_millis(64);

@@ -9,12 +9,13 @@
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
 
 use super::super::watch;
-use crate::limits::{ORPHAN_ROUNDS, ORPHAN_STEP};
+use crate::limits::{ORPHAN_SECS, ORPHAN_STEP, ORPHAN_STEP_MAX};
 
 /// What is known of our children.
 pub(super) struct Known {
@@ -38,15 +39,21 @@ pub(super) fn leave_alone() {
     known().strangers.extend(there);
 }
 
-/// Ends and reaps every orphan, or gives up after [`ORPHAN_ROUNDS`] and says so.
+/// Ends and reaps every orphan, or gives up after [`ORPHAN_SECS`] and says so.
 pub(super) async fn sweep() {
-    let mut stopped = Vec::new();
-    for number in 1..=ORPHAN_ROUNDS {
+    let begun = Instant::now();
+    let (mut stopped, mut step) = (Vec::new(), ORPHAN_STEP);
+    for number in 1_u32.. {
         // What starts new ones faster than we look is killed without being stopped first, now and then.
-        if round(&mut stopped, number % 16 == 0) {
-            return;
+        step = match round(&mut stopped, number % 16 == 0) {
+            Seen::Nothing => return,
+            Seen::Fresh => ORPHAN_STEP,
+            Seen::Same => ORPHAN_STEP_MAX.min(step.saturating_mul(2)),
+        };
+        if begun.elapsed() > ORPHAN_SECS {
+            break;
         }
-        watch::alarm(ORPHAN_STEP).await;
+        watch::alarm(step).await;
     }
     let mut known = known();
     let left = orphans(&mut known).unwrap_or_default();
@@ -56,16 +63,25 @@ pub(super) async fn sweep() {
     }
 }
 
-/// One look at our orphans; whether there are none. `stopped` is what the rounds before have stopped.
-fn round(stopped: &mut Vec<Pid>, force: bool) -> bool {
+/// What one look at our orphans has shown.
+enum Seen {
+    Nothing,
+    /// Some that had not been stopped.
+    Fresh,
+    /// Only such as were stopped before. They have been killed now, and are on their way.
+    Same,
+}
+
+/// One look at our orphans. `stopped` is what the looks before have stopped.
+fn round(stopped: &mut Vec<Pid>, force: bool) -> Seen {
     let any = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
     if any.is_err_and(|error| error == Errno::CHILD) {
         // No children at all: the most frequent answer, for one system call.
-        return true;
+        return Seen::Nothing;
     }
     let mut known = known();
     known.strangers.retain(|pid| !reap(*pid));
-    let Some(mut tree) = orphans(&mut known) else { return true };
+    let Some(mut tree) = orphans(&mut known) else { return Seen::Nothing };
     // At once, before the slow look at everybody: one may be about to start its successor and end.
     let mut fresh = stop(&tree, stopped);
     descend(&mut tree);
@@ -77,7 +93,7 @@ fn round(stopped: &mut Vec<Pid>, force: bool) -> bool {
         }
     }
     *stopped = tree;
-    false
+    if fresh { Seen::Fresh } else { Seen::Same }
 }
 
 /// Stops those of `tree` that are not among `stopped`; whether there were any.
