@@ -37,6 +37,9 @@ pub fn is_release() -> bool {
     std::env::var_os("TOOLGATE_BIN").is_some() || !cfg!(debug_assertions)
 }
 
+/// What the program under test may have resident, whatever is done to it, in KiB.
+const PROMISED_KIB: u64 = 12 * 1024;
+
 /// Says something about a test run that is not a failure.
 pub fn notice(text: &str) {
     // The terminal may be gone; a notice is not worth a failure.
@@ -418,6 +421,15 @@ impl Gateway {
     /// A figure of `/proc/PID/status`: KiB or a count.
     pub fn status(&self, key: &str) -> u64 {
         figure(&self.proc("status"), key)
+    }
+
+    /// Whether what it had resident at most is what is promised, and both in words. Of a debug build, whose code alone is
+    /// larger than a whole release, the code does not count.
+    pub fn memory(&self) -> (bool, String) {
+        let code = if is_release() { 0 } else { self.status("RssFile") };
+        let most = self.status("VmHWM").saturating_sub(code);
+        let kept = most <= PROMISED_KIB || is_left_out("siege: resident memory");
+        (kept, format!("{most} KiB resident at most, {PROMISED_KIB} are promised"))
     }
 
     /// Private dirty memory in KiB.

@@ -5,13 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{Peer, call, health};
-use crate::rig::{CONFIG, Gateway, SOON, Setup, is_left_out, is_release, notice};
+use crate::rig::{CONFIG, Gateway, SOON, Setup, is_left_out, notice};
 
 /// A body's largest size in bytes.
 const BODY: usize = 2_097_152;
-/// The promise in KiB; a debug build's code alone is larger than a release.
-const PROMISE: u64 = 12 * 1024;
-const PROMISE_DEBUG: u64 = 16 * 1024;
 
 /// `open`, then `piece` until the body is full, then `close`.
 fn filled(open: &str, piece: &str, close: &str) -> String {
@@ -139,10 +136,10 @@ fn besiege(gateway: &Gateway, name: &str) {
         assert_eq!((failed, flooded), (0, 0), "{name}: see above; {}; log:\n{}", gateway.state(), gateway.tail());
         good.join().unwrap_or_else(|_| panic!("{name}: the well-behaved peer, see above"))
     });
-    let (most, promise) = (gateway.status("VmHWM"), if is_release() { PROMISE } else { PROMISE_DEBUG });
-    let figures = format!("{name}: at most {most} KiB resident, a good peer served {count} times, within {longest:?}");
+    let (kept, memory) = gateway.memory();
+    let figures = format!("{name}: {memory}, a good peer served {count} times, within {longest:?}");
     notice(&figures);
-    assert!(most <= promise || is_left_out("siege: resident memory"), "{figures}; promised are {promise} KiB");
+    assert!(kept, "{figures}");
     assert!(count >= 4, "{figures}");
     drop(strangers);
     assert_eq!(gateway.peer().ask(&health()).status, 200, "{name}: after the siege");
