@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::doctor::{say, stranger};
-use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, notice, program, root, run, until};
+use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, free_port, notice, program, root, run, until};
 
 /// Runs a command in `dir` under the configuration and state directory there.
 fn command(dir: &Dir, args: &[&str]) -> Finished {
@@ -261,8 +261,7 @@ fn calls() {
     assert!(ops.out.contains("\"ops\""), "the session arrives: {ops:?}");
     let wrong = gateway.dir().write("wrong", 0o600, "wrong-wrong-wrong-wrong");
     let wrong = wrong.to_string_lossy();
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let nobody = format!("http://{nobody}");
+    let nobody = format!("http://127.0.0.1:{}", free_port());
     for (args, code, word) in [
         (&["no_such_tool"][..], 1, "Tool not available: no_such_tool"),
         (&["device_status", "--token-file", &wrong], 1, "Unauthorized"),
@@ -300,8 +299,7 @@ fn calls_over_the_socket() {
     assert!(ops.out.contains("\"ops\""), "the session arrives: {ops:?}");
     let wrong = gateway.dir().write("wrong", 0o600, "wrong-wrong-wrong-wrong");
     let wrong = wrong.to_string_lossy();
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let nobody = format!("ws://{nobody}");
+    let nobody = format!("ws://127.0.0.1:{}", free_port());
     for (args, code, word) in [
         (&["no_such_tool"][..], 1, "not_found: Tool not available: no_such_tool"),
         (&["device_status", "--token-file", &wrong], 1, "unauthorized: gateway token mismatch"),

@@ -13,13 +13,8 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketType};
 use serde_json::Value;
 
-use crate::rig::{CONFIG, Dir, Finished, Gateway, Setup, TOKEN, notice, program, run};
+use crate::rig::{CONFIG, Dir, Finished, Gateway, Setup, TOKEN, free_port, notice, program, run};
 use crate::tailscaled::{FakeTailscaled, Manner, status};
-
-/// A port nobody listens at.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
 
 /// The arguments of `doctor` in `dir`.
 fn args(dir: &Dir, more: &[&str]) -> Vec<String> {

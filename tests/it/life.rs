@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{End, Peer, call, call_framed, health, request};
 use crate::quick::quick;
-use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, program, run, until};
+use crate::rig::{CONFIG, Dir, Finished, Gateway, SOON, Setup, TOKEN, free_port, program, run, until};
 
 /// A configuration that leaves the secret to other sources.
 const PLAIN: &str = "{ gateway: { auth: { mode: \"token\" } } }";
@@ -368,7 +368,7 @@ fn the_journal_gets_priorities() {
 fn streams_that_are_gone() {
     // Nobody reads what it prints and logs; it serves all the same.
     let dir = Dir::new();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let port = free_port();
     let config = dir.write("toolgate.json5", 0o600, CONFIG);
     let (config, state) = (config.to_string_lossy().into_owned(), dir.path("state"));
     let port_text = port.to_string();

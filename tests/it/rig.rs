@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,18 @@ pub fn binary() -> PathBuf {
 /// Whether the program under test is a release build: only then do the promised figures hold.
 pub fn is_release() -> bool {
     std::env::var_os("TOOLGATE_BIN").is_some() || !cfg!(debug_assertions)
+}
+
+/// A port that nobody listens at, nor gets by chance: it lies below those that Linux gives away by itself.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = || u16::try_from((std::process::id() * 61 + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    loop {
+        let port = 20_000 + next().expect("a small number");
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// What the program under test may have resident, whatever is done to it, in KiB.
