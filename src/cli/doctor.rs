@@ -208,6 +208,8 @@ pub fn doctor(asked: &Toolgate, flags: &args::Doctor) -> u8 {
                 network::rehearse(&mut chart, settled);
             }
             network::tailscale(&mut chart, &seen, &loaded.config, bind == Bind::Tailnet);
+            let free = settled.as_ref().is_some_and(|settled| settled.mode == Mode::None);
+            network::forwards(&mut chart, &seen, &loaded.config, free);
             match &settled {
                 Some(settled) => device::secret(&mut chart, asked, &run, settled),
                 None => _ = chart.json.key("secret").raw("null"),

@@ -29,6 +29,7 @@ pub mod fields;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod forwards;
 mod gateway;
 mod gpio;
 mod home;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::forwards::{self, Forward};
 use super::host::Host;
 use super::interfaces::{self, Interface};
 use super::localapi::{self, Missing, Status};
@@ -14,15 +15,21 @@ pub struct Outlook {
     pub wires: Option<Vec<Interface>>,
     /// What tailscaled says of this device.
     pub tailscale: Result<Status, Missing>,
+    /// What it passes on by itself, if it says how it is.
+    pub forwards: Result<Vec<Forward>, Missing>,
 }
 
-/// Looks, at most for as long as both may take.
+/// Looks, at most for as long as all of it may take.
 pub fn look(host: &Host) -> Outlook {
     let socket = host.tailscaled();
-    let mut seen = Outlook { wires: None, tailscale: Err(Missing::Absent) };
+    let mut seen = Outlook { wires: None, tailscale: Err(Missing::Absent), forwards: Err(Missing::Absent) };
     wait(Box::pin(async {
         seen.wires = interfaces::look(host).await.ok();
         seen.tailscale = localapi::status(&socket).await;
+        // Who says nothing of itself is not waited for again.
+        if seen.tailscale.is_ok() {
+            seen.forwards = forwards::all(&socket).await;
+        }
     }));
     seen
 }

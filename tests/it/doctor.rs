@@ -14,7 +14,6 @@ use rustix::net::{AddressFamily, SocketType};
 use serde_json::Value;
 
 use crate::rig::{CONFIG, Dir, Finished, Gateway, Setup, TOKEN, free_port, notice, program, run};
-use crate::tailscaled::{FakeTailscaled, Manner, status};
 
 /// The arguments of `doctor` in `dir`.
 fn args(dir: &Dir, more: &[&str]) -> Vec<String> {
@@ -36,7 +35,7 @@ fn doctor(dir: &Dir, more: &[&str]) -> Finished {
 
 /// What it says to programs; `code` is how it must end.
 #[track_caller]
-fn told(dir: &Dir, more: &[&str], code: i32) -> Value {
+pub fn told(dir: &Dir, more: &[&str], code: i32) -> Value {
     let finished = doctor(dir, &[&["--json"], more].concat());
     assert_eq!((finished.code, finished.log.as_str()), (code, ""), "{finished:?}");
     let json: Value = serde_json::from_str(&finished.out).unwrap_or_else(|e| panic!("{e}: {finished:?}"));
@@ -46,14 +45,14 @@ fn told(dir: &Dir, more: &[&str], code: i32) -> Value {
 
 /// The same beside a gateway that answers, if need be the fifth time: a machine under load does not always give it its time.
 #[track_caller]
-fn beside_gateway(dir: &Dir, url: &str) -> Value {
+pub fn beside_gateway(dir: &Dir, url: &str) -> Value {
     let ask = |_| told(dir, &["--url", url], 0);
     let late = |json: &Value| json["findings"].to_string().contains("not overloaded");
     (0..5).map(ask).find(|json| !late(json)).expect("an answer in time")
 }
 
 /// The findings of that level, as `about: message`.
-fn findings(json: &Value, level: &str) -> Vec<String> {
+pub fn findings(json: &Value, level: &str) -> Vec<String> {
     let all = json["findings"].as_array().expect("findings");
     let text = |finding: &Value, key: &str| finding[key].as_str().expect("a text").to_owned();
     for finding in all {
@@ -65,12 +64,12 @@ fn findings(json: &Value, level: &str) -> Vec<String> {
 
 /// One finding of that level, and only one, that holds `words`.
 #[track_caller]
-fn one(json: &Value, level: &str, words: &str) {
+pub fn one(json: &Value, level: &str, words: &str) {
     let found = findings(json, level);
     assert_eq!(found.iter().filter(|text| text.contains(words)).count(), 1, "{words:?} among {found:#?}");
 }
 
-fn under(config: &str) -> Dir {
+pub fn under(config: &str) -> Dir {
     let dir = Dir::new();
     dir.write("toolgate.json5", 0o600, config);
     dir
@@ -493,86 +492,4 @@ fn the_token_of_a_service_opens_its_gateway() {
     let json = beside_gateway(gateway.dir(), &url);
     one(&json, "warning", "gateway: unauthorized");
     gateway.stop();
-}
-
-/// What is said while a fake tailscaled answers so.
-#[track_caller]
-fn beside(fake: &FakeTailscaled, config: &str, status: &str) -> Value {
-    fake.tells(status, "{}");
-    let socket = fake.socket().to_string_lossy();
-    let tailnet = format!("tailnet: {{ localApi: '{socket}', {config} }}");
-    let text = format!("bind: 'tailnet', {tailnet}, auth: {{ token: \"{TOKEN}\" }}");
-    let dir = under(&format!("{{ gateway: {{ port: {}, {text} }} }}", free_port()));
-    // The fake has a second like the real one, which a machine under load does not always give it.
-    let ask = |_| told(&dir, &[], 0);
-    (0..5).map(ask).find(|json| json["tailscale"]["why"] != "no answer in time").expect("an answer in time")
-}
-
-#[test]
-fn what_tailscaled_says() {
-    let dir = Dir::new();
-    let fake = FakeTailscaled::start(&dir.path("."));
-    let good = status("pi", &["100.64.0.1"], "");
-    let json = beside(&fake, "", &good);
-    let tailscale = &json["tailscale"];
-    assert_eq!((&tailscale["state"], &tailscale["tun"]), (&"Running".into(), &true.into()), "{json}");
-    assert_eq!((&tailscale["name"], &tailscale["ips"][0]), (&"pi.example.ts.net".into(), &"100.64.0.1".into()));
-    one(&json, "warning", "tailscale: there is no interface tailscale0 that is up");
-    // The interface that has the address is not the one that is named.
-    let here = status("pi", &["127.0.0.1"], "");
-    let json = beside(&fake, "prefixes: ['127.0.0.0/8']", &here);
-    let fixes = json["findings"].as_array().expect("findings").iter().map(|finding| finding["fix"].as_str());
-    assert!(fixes.into_iter().any(|fix| fix == Some("gateway.tailnet.interface: \"lo\"")), "{json}");
-    let json = beside(&fake, "prefixes: ['127.0.0.0/8'], interface: 'lo'", &here);
-    assert_eq!(findings(&json, "warning"), Vec::<String>::new(), "{json}");
-    let bound = json["listeners"].as_array().expect("listeners").iter().find(|listener| listener["bound"] == true);
-    let bound = bound.expect("a listener on the interface");
-    assert_eq!((&bound["interface"], &bound["reach"]), (&"lo".into(), &"peers of your tailnet, by lo".into()));
-    one(&beside(&fake, "", &status("pi", &["10.7.0.1"], "")), "warning", "outside gateway.tailnet.prefixes");
-    one(&beside(&fake, "", &good.replace("Running", "NeedsLogin")), "warning", "it is not connected: NeedsLogin");
-    let json = beside(&fake, "", &good.replace("\"TUN\": true", "\"TUN\": false"));
-    one(&json, "warning", "userspace networking");
-    assert!(
-        json["listeners"][0]["reach"].as_str().is_some_and(|words| words.ends_with("every peer of your tailnet")),
-        "{json}"
-    );
-    let sick = status("pi", &["100.64.0.1"], "\"Health\":[\"the key \\u001b[2J expires\"],");
-    let json = beside(&fake, "", &sick);
-    assert!(
-        findings(&json, "warning")
-            .iter()
-            .any(|text| text.contains("it complains: the key") && !text.contains('\u{1b}'))
-    );
-}
-
-#[test]
-fn a_gateway_that_waits_for_the_tailnet() {
-    let tailnet = "tailnet: { localApi: '/nonexistent/x', interface: 'nonesuch0' }";
-    let config = format!("{{ gateway: {{ bind: 'tailnet', {tailnet}, auth: {{ token: \"{TOKEN}\" }} }} }}");
-    let gateway = Setup::new(&config).start();
-    let json = beside_gateway(gateway.dir(), &gateway.url());
-    one(&json, "warning", "listeners: not all of the tailnet is served (waiting): ");
-    one(&json, "warning", "tailscale: tailscaled does not answer at /nonexistent/x");
-    gateway.stop();
-}
-
-#[test]
-fn tailscaled_keeps_nobody_waiting() {
-    let dir = Dir::new();
-    let fake = FakeTailscaled::start(&dir.path("."));
-    let socket = fake.socket().to_string_lossy().into_owned();
-    for manner in [
-        Manner::Silent,
-        Manner::Says(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_vec()),
-        Manner::Says(b"\x1b[2J\n".to_vec()),
-        Manner::Slow(vec![b'H'; 1_000], Duration::from_millis(50)),
-        Manner::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'['; 4096]),
-    ] {
-        fake.behaves(manner.clone());
-        let config = format!("bind: 'tailnet', tailnet: {{ localApi: '{socket}' }}, auth: {{ token: \"{TOKEN}\" }}");
-        let dir = under(&format!("{{ gateway: {{ port: {}, {config} }} }}", free_port()));
-        let json = told(&dir, &[], 0);
-        one(&json, "warning", "tailscale: tailscaled does not answer");
-        assert!(json["tailscale"]["why"].as_str().is_some_and(|why| !why.is_empty()), "{json}");
-    }
 }

@@ -9,6 +9,7 @@ mod completions;
 mod declared;
 mod declared_siege;
 mod doctor;
+mod doctor_tailnet;
 mod frames;
 mod golden;
 mod heads;

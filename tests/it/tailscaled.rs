@@ -34,6 +34,7 @@ struct State {
     manner: Manner,
     status: String,
     peers: String,
+    serve: String,
     nodes: BTreeMap<String, String>,
     heads: Vec<String>,
     ended: bool,
@@ -51,7 +52,7 @@ impl FakeTailscaled {
     pub fn start(dir: &Path) -> FakeTailscaled {
         let socket = dir.join("tailscaled.sock");
         let listener = UnixListener::bind(&socket).unwrap_or_else(|e| panic!("{}: {e}", socket.display()));
-        let state = State { status: status("pi", &["100.64.0.1"], ""), ..State::default() };
+        let state = State { status: status("pi", &["100.64.0.1"], ""), serve: "null".into(), ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -75,6 +76,11 @@ impl FakeTailscaled {
     pub fn tells(&self, status: &str, peers: &str) {
         let mut state = locked(&self.state);
         (state.status, state.peers) = (status.to_owned(), peers.to_owned());
+    }
+
+    /// What it passes on by itself from now on, as JSON; empty when it was built without that.
+    pub fn serves(&self, config: &str) {
+        locked(&self.state).serve = config.to_owned();
     }
 
     /// Whom it knows from now on at `addr`: the address of a node, or address and port of a connection that it carries
@@ -231,6 +237,7 @@ fn answer(head: &str, state: &State) -> Vec<u8> {
     match path {
         "/localapi/v0/status" if asked("peers") == "false" => written("200 OK", "application/json", &state.status),
         "/localapi/v0/status" => written("200 OK", "application/json", &state.peers),
+        "/localapi/v0/serve-config" if !state.serve.is_empty() => written("200 OK", "application/json", &state.serve),
         "/localapi/v0/whois" => known(&asked("addr"), &asked("proto"), state),
         _ => error("404 Not Found", "404 page not found"),
     }

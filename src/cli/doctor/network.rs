@@ -16,6 +16,7 @@ use crate::limits::{CONFIG_SLACK_SECS, PORT_DEFAULT};
 use crate::serve::files::Seen;
 use crate::serve::report::span;
 use crate::serve::{self, listen};
+use crate::tool::forwards::Forward;
 use crate::tool::interfaces::Interface;
 use crate::tool::localapi::Missing;
 use crate::tool::outlook::Outlook;
@@ -452,6 +453,60 @@ pub(super) fn tailscale(chart: &mut Chart, seen: &Outlook, config: &Config, boun
     }
     for complaint in &status.health {
         chart.find(level.min(Level::Warning), ABOUT, "it complains: %", &[complaint], "tailscale status says more");
+    }
+}
+
+/// Whether what is passed on to `to` comes to a gateway at `port` of this device, or at the socket `serve`.
+fn ours(to: &str, port: u16, serve: Option<&str>, wires: &[Interface]) -> bool {
+    if let Some(path) = to.strip_prefix("unix:") {
+        return Some(path) == serve;
+    }
+    let place = to.split_once("://").map_or(to, |(_, place)| place);
+    let place = place.split('/').next().unwrap_or_default();
+    let (host, number) = place.rsplit_once(':').unwrap_or(("localhost", place));
+    let host = host.trim_matches(['[', ']']);
+    let here = |ip: &IpAddr| ip.is_loopback() || wires.iter().any(|wire| wire.addrs.contains(ip));
+    number.parse() == Ok(port) && (host == "localhost" || host.parse().is_ok_and(|ip| here(&ip)))
+}
+
+/// What tailscaled passes on to this gateway, from whom. `free` says that no secret is asked for.
+#[inline(never)]
+pub(super) fn forwards(chart: &mut Chart, seen: &Outlook, config: &Config, free: bool) {
+    const ABOUT: &str = "tailscale";
+    let (wires, serve) = (seen.wires.as_deref().unwrap_or_default(), config.gateway.tailnet.serve_socket.as_deref());
+    let port = config.gateway.port.unwrap_or(PORT_DEFAULT);
+    let all = match &seen.forwards {
+        Ok(all) => all.iter().filter(|way| ours(&way.to, port, serve, wires)).collect(),
+        Err(Missing::Absent) => Vec::new(),
+        Err(Missing::Failed(why)) => {
+            let message = "tailscaled does not say what it passes on: %";
+            chart.note(ABOUT, message, &[why], "tailscale serve status says it");
+            Vec::new()
+        }
+    };
+    for Forward { port, funnel, bytes, to } in &all {
+        let port = port.to_string();
+        let (word, whom) = if *funnel { ("funnel", "the internet") } else { ("serve", "your tailnet") };
+        chart.fact(ABOUT, "% passes what % sends to port % on to %", &[word, whom, &port, to]);
+        if *bytes {
+            let level = if *funnel || free { Level::Critical } else { Level::Warning };
+            let message =
+                "whoever comes by % --tcp counts as a program of this device, and may guess the secret for ever";
+            chart.find(level, ABOUT, message, &[word, word, &port], "tailscale % --tcp=% off, or --tls-terminated-tcp");
+        } else if *funnel {
+            let message =
+                "this gateway refuses all that comes by funnel, so port % is open to the internet for nothing";
+            chart.warn(ABOUT, message, &[&port, &port], "tailscale funnel --https=% off");
+        } else if free && (config.rules.tailnet.allow.is_empty() || !to.starts_with("unix:")) {
+            let message = "no secret is asked for, so all of your tailnet may call what programs of this device may";
+            chart.find(Level::Critical, ABOUT, message, &[], "gateway.auth.mode: \"token\"");
+        }
+    }
+    if let (Some(serve), Ok(_)) = (serve, &seen.forwards)
+        && !all.iter().any(|way| way.to.starts_with("unix:"))
+    {
+        let message = "gateway.tailnet.serveSocket is configured, but nothing is passed on to it";
+        chart.note(ABOUT, message, &[serve], "tailscale serve --bg unix:%");
     }
 }
 
