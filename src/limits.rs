@@ -331,6 +331,8 @@ pub const CLIENT_SECS: Duration = Duration::from_secs(60);
 pub const DOCTOR_PATIENCE: Duration = Duration::from_millis(400);
 /// How much older than its file what the gateway read may be before `toolgate doctor` warns; clocks and file systems round.
 pub const CONFIG_SLACK_SECS: u64 = 2;
+/// When this device's key on the tailnet expires within this many milliseconds, `toolgate doctor` warns: a fortnight.
+pub const KEY_EXPIRY_SOON_MS: i64 = 1_209_600_000;
 /// A secret of fewer bytes can be guessed: `toolgate doctor` warns.
 pub const SECRET_BYTES_SHORT: usize = 16;
 /// A device with less memory than this, in kibibytes as the kernel counts: `toolgate doctor` names the bounds to lower.

@@ -52,6 +52,8 @@ pub struct Status {
     pub ips: Vec<IpAddr>,
     /// Its name there in small letters, without a trailing dot; `None` while it has none.
     pub dns_name: Option<String>,
+    /// When somebody must log in again, as in 2027-05-30T18:04:51Z; `None` where the tailnet asks that of nobody.
+    pub key_expiry: Option<String>,
     /// What tailscaled complains of, without control characters.
     pub health: Vec<String>,
     /// tailscaled's version.
@@ -254,9 +256,10 @@ pub(super) fn read_status(json: &str) -> Option<Status> {
         "false" => false,
         _ => return None,
     };
-    let (mut ips, mut dns_name) = (Vec::new(), None);
+    let (mut ips, mut dns_name, mut key_expiry) = (Vec::new(), None, None);
     if let Some(own) = own {
-        let [listed, name, ..] = pick(own, &["TailscaleIPs", "DNSName"])?;
+        let [listed, name, expiry, ..] = pick(own, &["TailscaleIPs", "DNSName", "KeyExpiry"])?;
+        key_expiry = expiry.map_or(Some(None), |expiry| word(expiry).map(Some))?;
         ips = listed.map_or(Some(Vec::new()), addresses)?;
         dns_name = name.map_or(Some(None), own_name)?;
     }
@@ -271,7 +274,8 @@ pub(super) fn read_status(json: &str) -> Option<Status> {
     if !health.is_none_or(|health| schema::elements(health, complain)) {
         return None;
     }
-    Some(Status { backend: word(backend?)?, tun, ips, dns_name, health: complaints, version: word(version?)? })
+    let (backend, version) = (word(backend?)?, word(version?)?);
+    Some(Status { backend, tun, ips, dns_name, key_expiry, health: complaints, version })
 }
 
 /// The addresses in a list that holds nothing else, and not many.

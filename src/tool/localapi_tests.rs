@@ -378,11 +378,14 @@ fn how_this_device_is() {
         tun: true,
         ips: vec!["100.64.0.1".parse().expect("an address"), "fd7a:115c:a1e0::1".parse().expect("an address")],
         dns_name: Some("pi.example.ts.net".into()),
+        key_expiry: None,
         health: vec!["a b".into()],
         version: "1.92.3-ta17f36b9b-ga4dc88aac".into(),
     };
     assert_eq!(ask(&good), Ok(expected));
     assert!(fake.heads()[0].starts_with("GET /localapi/v0/status?peers=false HTTP/1.1\r\n"));
+    let until = good.replace("\"OS\": \"linux\"", "\"KeyExpiry\": \"2027-05-30T18:04:51Z\"");
+    assert_eq!(ask(&until).expect("a status").key_expiry.as_deref(), Some("2027-05-30T18:04:51Z"));
     // Before the login there is nothing to tell.
     let early = r#"{"Version":"1.2","TUN":false,"BackendState":"NeedsLogin","TailscaleIPs":null,"Self":{"DNSName":"",
         "TailscaleIPs":null},"Health":null}"#;

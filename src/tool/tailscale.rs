@@ -97,7 +97,8 @@ fn told(json: &str, peers: Option<Vec<String>>, room: usize) -> Option<Outcome> 
     let mut cut = fill(&mut health, usize::MAX, &mut room);
     let mut json = Object::new();
     json.text("backend_state", &status.backend).flag("tun", status.tun).list("ips", &addresses(&status.ips));
-    json.maybe("dns_name", status.dns_name.as_deref()).list("health", &health).text("version", &status.version);
+    json.maybe("dns_name", status.dns_name.as_deref()).maybe("key_expiry", status.key_expiry.as_deref());
+    json.list("health", &health).text("version", &status.version);
     if let Some(mut rows) = peers {
         cut |= fill(&mut rows, TOOL_ROWS, &mut room);
         json.list("peers", &rows);

@@ -50,7 +50,7 @@ fn status_says_how_this_device_is() {
     let status = |more: &str| tailscaled::status("pi", &["100.64.0.1"], &[health, more].concat());
     fake.tells(&status(""), &status(&peers));
     let mut expected = json!({"backend_state": "Running", "tun": true, "ips": ["100.64.0.1"], "dns_name": "pi.example.ts.net",
-        "health": ["no DNS"], "version": "1.92.3-ta17f36b9b-ga4dc88aac"});
+        "key_expiry": null, "health": ["no DNS"], "version": "1.92.3-ta17f36b9b-ga4dc88aac"});
     assert_eq!(asked(&host, "tailscale_status", &json!({})), expected);
     assert_eq!(asked(&host, "tailscale_status", &json!({"peers": false})), expected);
     let row = |name: &str| json!({"name": name, "ips": ["fd7a::2"], "online": true, "os": "linux"});

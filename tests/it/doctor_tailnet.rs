@@ -41,6 +41,11 @@ fn what_tailscaled_says() {
     let bound = json["listeners"].as_array().expect("listeners").iter().find(|listener| listener["bound"] == true);
     let bound = bound.expect("a listener on the interface");
     assert_eq!((&bound["interface"], &bound["reach"]), (&"lo".into(), &"peers of your tailnet, by lo".into()));
+    for (expiry, level) in [("2020-05-30T18:04:51Z", "warning"), ("2200-05-30T18:04:51Z", "note")] {
+        let json = beside(&fake, "", &good.replace("\"OS\":", &format!("\"KeyExpiry\": \"{expiry}\", \"OS\":")));
+        one(&json, level, &format!("its key expires at {expiry}"));
+        assert_eq!(json["tailscale"]["key_expiry"], expiry, "{json}");
+    }
     one(&beside(&fake, "", &status("pi", &["10.7.0.1"], "")), "warning", "outside gateway.tailnet.prefixes");
     one(&beside(&fake, "", &good.replace("Running", "NeedsLogin")), "warning", "it is not connected: NeedsLogin");
     let json = beside(&fake, "", &good.replace("\"TUN\": true", "\"TUN\": false"));

@@ -12,7 +12,7 @@ use super::{Chart, Level, filled};
 use crate::api::envelope::plain;
 use crate::api::socket::params::items;
 use crate::config::{Bind, Config, Tailnet};
-use crate::limits::{CONFIG_SLACK_SECS, PORT_DEFAULT};
+use crate::limits::{CONFIG_SLACK_SECS, KEY_EXPIRY_SOON_MS, PORT_DEFAULT};
 use crate::serve::files::Seen;
 use crate::serve::report::span;
 use crate::serve::{self, listen};
@@ -20,6 +20,7 @@ use crate::tool::forwards::Forward;
 use crate::tool::interfaces::Interface;
 use crate::tool::localapi::Missing;
 use crate::tool::outlook::Outlook;
+use crate::tool::{self, Now};
 
 /// How much is known of the configuration, in the order of [`REFUSED`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -389,6 +390,16 @@ fn remedy(backend: &str) -> &'static str {
     }
 }
 
+/// When the tailnet will be gone.
+#[inline(never)]
+fn expires(chart: &mut Chart, expiry: &str) {
+    // Both are UTC and begin with the date, so they sort as text.
+    let soon = tool::iso(Now::read().wall_ms.saturating_add(KEY_EXPIRY_SOON_MS));
+    let level = if expiry < soon.as_str() { Level::Warning } else { Level::Note };
+    let fix = "disable key expiry for this device in the tailnet's admin console, or tailscale up --force-reauth";
+    chart.find(level, "tailscale", "its key expires at %; then nobody reaches it by the tailnet", &[expiry], fix);
+}
+
 /// How this device is on its tailnet. `bound` says that listeners are to be there.
 #[inline(never)]
 pub(super) fn tailscale(chart: &mut Chart, seen: &Outlook, config: &Config, bound: bool) {
@@ -419,7 +430,8 @@ pub(super) fn tailscale(chart: &mut Chart, seen: &Outlook, config: &Config, boun
     let ips: Vec<String> = status.ips.iter().map(IpAddr::to_string).collect();
     let name = status.dns_name.as_deref();
     chart.json.string("state", &status.backend).flag("tun", status.tun).texts("ips", ips.iter().map(String::as_str));
-    chart.json.maybe("name", name).string("version", &status.version);
+    let expiry = status.key_expiry.as_deref();
+    chart.json.maybe("name", name).maybe("key_expiry", expiry).string("version", &status.version);
     chart.json.texts("health", status.health.iter().map(String::as_str)).close("}");
     chart.fact(
         ABOUT,
@@ -431,6 +443,9 @@ pub(super) fn tailscale(chart: &mut Chart, seen: &Outlook, config: &Config, boun
     let running = status.backend == "Running";
     if !running {
         chart.find(level, ABOUT, "it is not connected: %", &[&status.backend], remedy(&status.backend));
+    }
+    if let Some(expiry) = expiry.filter(|_| wanted) {
+        expires(chart, expiry);
     }
     if !status.tun {
         let message = "it has no interface (userspace networking): every peer seems to be a program of this device, and bind \

@@ -125,6 +125,7 @@ fn what_is_wrong_with_tailscale() {
             tun,
             ips: vec![ip.parse().unwrap()],
             dns_name: Some("pi.example.ts.net".into()),
+            key_expiry: None,
             health: health.iter().map(|text| (*text).into()).collect(),
             version: "1.94.1".into(),
         })
