@@ -384,7 +384,7 @@ pub static TOOLS: [Tool; 31] = [
     Tool {
         name: "tailscale_status",
         group: "net",
-        summary: "How this device is on its tailnet: state, addresses, name, health, and the other nodes",
+        summary: "How this device is on its tailnet: state, addresses, name, key expiry, health, and the other nodes",
         params: &[optional("peers", Kind::Boolean { default: false }, "Also the other nodes, sorted by name")],
         present: tailscale::present,
         run: Run::Later(tailscale::status),
