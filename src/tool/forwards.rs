@@ -59,8 +59,10 @@ fn read(json: &str, outer: bool, found: &mut Vec<Forward>) -> Option<()> {
         let [handlers, ..] = pick(server, &["Handlers"])?;
         each(handlers, &mut |_, handler| add(port(name)?, false, pick(handler, &["Proxy"])?[0]))
     })?;
-    for inner in [foreground, services].into_iter().filter(|_| outer) {
-        each(inner, &mut |_, config| read(config, false, found))?;
+    if outer {
+        let within = &mut |_: &str, config: &str| read(config, false, found);
+        each(foreground, within)?;
+        each(services, within)?;
     }
     Some(())
 }

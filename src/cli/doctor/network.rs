@@ -472,16 +472,20 @@ pub(super) fn tailscale(chart: &mut Chart, seen: &Outlook, config: &Config, boun
 }
 
 /// Whether what is passed on to `to` comes to a gateway at `port` of this device, or at the socket `serve`.
+#[inline(never)]
 fn ours(to: &str, port: u16, serve: Option<&str>, wires: &[Interface]) -> bool {
     if let Some(path) = to.strip_prefix("unix:") {
         return Some(path) == serve;
     }
     let place = to.split_once("://").map_or(to, |(_, place)| place);
     let place = place.split('/').next().unwrap_or_default();
-    let (host, number) = place.rsplit_once(':').unwrap_or(("localhost", place));
-    let host = host.trim_matches(['[', ']']);
-    let here = |ip: &IpAddr| ip.is_loopback() || wires.iter().any(|wire| wire.addrs.contains(ip));
-    number.parse() == Ok(port) && (host == "localhost" || host.parse().is_ok_and(|ip| here(&ip)))
+    match place.parse::<SocketAddr>() {
+        Ok(at) => {
+            let ip = at.ip();
+            at.port() == port && (ip.is_loopback() || wires.iter().any(|wire| wire.addrs.contains(&ip)))
+        }
+        Err(_) => place.strip_prefix("localhost:").unwrap_or(place).parse() == Ok(port),
+    }
 }
 
 /// What tailscaled passes on to this gateway, from whom. `free` says that no secret is asked for.
