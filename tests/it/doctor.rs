@@ -28,7 +28,7 @@ fn args(dir: &Dir, more: &[&str]) -> Vec<String> {
     args
 }
 
-fn doctor(dir: &Dir, more: &[&str]) -> Finished {
+pub fn doctor(dir: &Dir, more: &[&str]) -> Finished {
     let args = args(dir, more);
     run(program(dir, &args.iter().map(String::as_str).collect::<Vec<_>>()))
 }
