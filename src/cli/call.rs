@@ -122,7 +122,7 @@ pub(super) fn arguments(call: &Call) -> Result<String, Fault> {
             Some(())
         });
         // Whatever the object holds is JSON by then; what stands behind it is not.
-        read.and_then(|()| serde_json::from_str::<&RawValue>(json)).map_err(wrong)?;
+        read.and_then(|_| serde_json::from_str::<&RawValue>(json)).map_err(wrong)?;
     }
     for pair in &call.arg {
         let (name, value) =

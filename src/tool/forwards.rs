@@ -75,13 +75,11 @@ fn port(name: &str) -> Option<u16> {
 /// Calls `take` with each member that is not null, until it takes one no more.
 fn each(json: Option<&str>, take: &mut dyn FnMut(&str, &str) -> Option<()>) -> Option<()> {
     let Some(json) = json else { return Some(()) };
-    let mut good = true;
-    let read = schema::read_members(json, &mut |key, value| {
-        let value = value.get();
-        good = value == "null" || std::str::from_utf8(key).is_ok_and(|key| take(key, value).is_some());
-        good.then_some(())
+    let read = schema::read_members(json, &mut |key, value| match value.get() {
+        "null" => Some(()),
+        value => take(std::str::from_utf8(key).ok()?, value),
     });
-    read.ok().filter(|()| good)
+    read.ok()?.then_some(())
 }
 
 #[cfg(test)]

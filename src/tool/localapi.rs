@@ -139,7 +139,7 @@ pub(super) fn pick<'j>(json: &'j str, names: &[&str]) -> Option<[Option<&'j str>
         }
         Some(())
     });
-    read.ok().filter(|()| !twice)?;
+    read.ok().filter(|_| !twice)?;
     Some(found.map(|value: Option<&str>| value.filter(|json| *json != "null")))
 }
 
@@ -236,13 +236,8 @@ pub(super) fn read_who(json: &str) -> Option<Who> {
         portrait.who.login = Some(login).filter(|login| **login != *TAGGED);
     }
     if let Some(capabilities) = capabilities {
-        let mut good = true;
-        let read = schema::read_members(capabilities, &mut |key, values| {
-            let read = portrait.capability(key, values.get());
-            good = read.is_some();
-            read
-        });
-        read.ok().filter(|()| good)?;
+        let read = schema::read_members(capabilities, &mut |key, values| portrait.capability(key, values.get()));
+        read.ok().filter(|all| *all)?;
     }
     Some(portrait.who)
 }

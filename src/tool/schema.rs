@@ -226,19 +226,19 @@ pub fn slices<'a>(names: &[&str], args: Option<&'a RawValue>) -> (Vec<Option<&'a
 struct Members<'f, 'de>(&'f mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>);
 
 impl<'de> Visitor<'de> for Members<'_, 'de> {
-    type Value = ();
+    type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         while let Some(key) = map.next_key_seed(Bytes)? {
             if (self.0)(&key, map.next_value()?).is_none() {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -248,14 +248,14 @@ pub(super) fn members<'de>(raw: &'de str, each: &mut dyn FnMut(&[u8], &'de RawVa
     let _ = read_members(raw, each);
 }
 
-/// The same for what need not be JSON; what stands behind the object is not looked at.
+/// The same for what need not be JSON, and whether `each` took every member; what stands behind the object is not looked at.
 ///
 /// # Errors
 /// What is wrong with it, after the members before that.
 pub fn read_members<'de>(
     json: &'de str,
     each: &mut dyn FnMut(&[u8], &'de RawValue) -> Option<()>,
-) -> serde_json::Result<()> {
+) -> serde_json::Result<bool> {
     serde_json::Deserializer::from_str(json).deserialize_map(Members(each))
 }
 
