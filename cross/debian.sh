@@ -21,8 +21,9 @@ mirror() {
 # bootstrap SUITE FOLDER PACKAGES WHAT [SUDO...]: Debian with these packages in FOLDER, for the caller to finish; WHAT is
 # said of it. In a mount namespace of its own, so that whatever is mounted there is gone with it, however it ends.
 bootstrap() {
-    local suite=$1 folder=$2 packages=$3 what=$4 script=$1 proxy='' log
+    local suite=$1 folder=$2 packages=$3 what=$4 script=$1 proxy='' log from
     shift 4
+    from=$(mirror)
     log=$(dirname "$folder")/debootstrap.log
     needs debootstrap debootstrap
     needs unshare util-linux
@@ -33,14 +34,14 @@ bootstrap() {
     if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
         eval "$(apt-config shell proxy Acquire::http::Proxy)"
     fi
-    [ -n "$(mirror)" ] ||
+    [ -n "$from" ] ||
         fail "apt knows no mirror of Debian's: apt-get update, or set TOOLGATE_DEBIAN_MIRROR to the address of one"
-    say "Debian $suite from $(mirror): $what"
+    say "Debian $suite from $from: $what"
     mkdir -p "$(dirname "$folder")"
     "$@" rm -rf --one-file-system "$folder"
     "$@" env ${proxy:+http_proxy="$proxy"} unshare --mount --propagation private \
         debootstrap --variant=minbase --force-check-gpg --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-        --include="$packages" "$suite" "$folder" "$(mirror)" "/usr/share/debootstrap/scripts/$script" >"$log" 2>&1 ||
+        --include="$packages" "$suite" "$folder" "$from" "/usr/share/debootstrap/scripts/$script" >"$log" 2>&1 ||
         fail "debootstrap failed: $(tail -n 1 "$log") (all of it: $log; TOOLGATE_DEBIAN_MIRROR names another mirror)"
     "$@" chroot "$folder" apt-get clean
 }
