@@ -10,8 +10,6 @@ use crate::client::call;
 use crate::declared::{gateway, gone, script};
 use crate::rig::notice;
 
-/// The promise in KiB; a debug build's code alone is larger than a release.
-
 #[test]
 fn siege_of_commands() {
     let commands = "flood: { description: 'X', argv: ['DIR/flood'], concurrency: 4, queue: 8, timeoutMs: 60000, maxOutputBytes: 65536 }, \

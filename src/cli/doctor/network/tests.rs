@@ -102,12 +102,8 @@ fn what_a_gateway_says_of_its_listeners() {
 fn complaints(text: &str, bound: bool, tailscale: Result<crate::tool::localapi::Status, Missing>) -> Vec<String> {
     let config = crate::config::read(text, &|_| None).config;
     let mut chart = Chart { entries: Vec::new(), json: Json::default() };
-    super::tailscale(
-        &mut chart,
-        &Outlook { wires: Some(wires()), tailscale, forwards: Err(Missing::Absent) },
-        &config,
-        bound,
-    );
+    let seen = Outlook { wires: Some(wires()), tailscale, forwards: Err(Missing::Absent) };
+    super::tailscale(&mut chart, &seen, &config, bound);
     serde_json::from_str::<serde_json::Value>(&["{", &chart.json.done(), "}"].concat()).expect("JSON");
     chart
         .entries
