@@ -329,6 +329,10 @@ async fn finish(pins: Arc<Pins>, began: Receiver<()>, length: Duration, number: 
 impl Host {
     /// Lets go of the lines that the targets do not name any more, after a reload. What was a pulse goes to rest.
     pub fn release_lines(&self) {
+        // Nearly always, and at every start: no thread is worth it. One that is at work has them locked.
+        if self.pins.kept.try_lock().is_ok_and(|kept| kept.is_empty()) {
+            return;
+        }
         let (pins, same_pins) = (Arc::clone(&self.pins), Arc::clone(&self.pins));
         let lines: Vec<Line> = self.targets().gpio.iter().filter(|line| output(line)).cloned().collect();
         let work = move || {
